@@ -1,0 +1,59 @@
+"""Airloom's errors. Two families decide what the orchestrator does: fail at once, or retry.
+
+Every message says what was given, what is allowed and what to do. A vendor's exception is translated where it is
+met (its adapter) and chained.
+"""
+
+from __future__ import annotations
+
+
+class AirloomError(Exception):
+    """Root of all that Airloom raises on purpose."""
+
+
+class PermanentError(AirloomError):
+    """Trying again cannot help: bad data, a failed gate, bad configuration. The task fails at once."""
+
+
+class TransientError(AirloomError):
+    """Trying again may help: a server is away, a node was lost. The task is retried."""
+
+
+class SpecError(PermanentError):
+    """A pipeline file, or a defaults file behind it, is not what it must be. May carry several findings."""
+
+
+class ConfigError(PermanentError):
+    """The installation's settings (environment variables, addresses, secrets) are missing or wrong."""
+
+
+class MissingExtraError(ConfigError):
+    """An optional library is not installed.
+
+    Args:
+        library: the import that failed, e.g. "feast".
+        extra: the extra of the `airloom` dist that brings it.
+    """
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed here. Install it with: pip install 'airloom[{extra}]'")
+
+
+class DataError(PermanentError):
+    """Data is missing, empty, or not of the declared shape."""
+
+
+class UserCodeError(PermanentError):
+    """An estimator or entry point named by the pipeline cannot be loaded, or raised."""
+
+
+class GateFailedError(PermanentError):
+    """A validation, test or gate said no. The reasons are in the stage's result."""
+
+
+class ProtocolError(PermanentError):
+    """A context or result document is of an unknown version, truncated or not what its digest says."""
+
+
+class UnavailableError(TransientError):
+    """A server that a stage needs (tracker, registry, object store, gateway) does not answer."""

@@ -1,0 +1,46 @@
+"""The object store: bytes by URI, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from airloom.protocol import Artifact
+
+
+class ObjectStore(Protocol):
+    """Errors of every method: UnavailableError where the store does not answer; DataError where there is no such
+    object to read; ConfigError for a URI of a scheme that is not this store's."""
+
+    def read(self, uri: str) -> bytes: ...
+
+    def write(self, uri: str, content: bytes) -> Artifact:
+        """Write atomically, over what was there; readers see the old bytes or the new, never a part."""
+        ...
+
+    def create(self, uri: str, content: bytes) -> bool:
+        """Write atomically only if nothing is there; False (and nothing written) where something is."""
+        ...
+
+    def upload(self, source: Path, uri: str) -> Artifact:
+        """Put a file there, atomically."""
+        ...
+
+    def upload_tree(self, source: Path, uri: str) -> str:
+        """Put a folder's files under the prefix; gives the prefix back."""
+        ...
+
+    def local(self, uri: str) -> Path:
+        """The object as a local file to read: itself for a folder store, a cached copy for a bucket."""
+        ...
+
+    def exists(self, uri: str) -> bool: ...
+
+    def list(self, prefix: str) -> Iterable[str]:
+        """URIs of all objects under the prefix, sorted."""
+        ...
+
+    def delete(self, uri: str) -> None:
+        """Remove the object; quiet where there is none."""
+        ...

@@ -1,0 +1,61 @@
+"""What a stage is told."""
+
+from __future__ import annotations
+
+from pydantic import Field, JsonValue
+
+from airloom.protocol.version import Document, VersionedDocument
+
+
+class LineageParent(Document):
+    """The OpenLineage run that this stage is a child of, and the root run above it."""
+
+    namespace: str
+    name: str
+    run_id: str
+    root_namespace: str | None = None
+    root_name: str | None = None
+    root_run_id: str | None = None
+
+
+class StageContext(VersionedDocument):
+    """One stage of one run. Everything a stage may know; it reads no clock but for its timings."""
+
+    team: str
+    pipeline: str
+    stage: str
+    run_id: str
+    """The Airflow run's id, or the local run's; the same for all stages of a run."""
+    attempt: int = Field(ge=1)
+    spec: dict[str, JsonValue]
+    """The pipeline file, resolved (`airloom.spec.Pipeline` as JSON)."""
+    pipeline_uri: str
+    """Prefix of everything of this pipeline: `<artifacts>/<team>/<pipeline>`."""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Earlier stages of this run → URI of their published results."""
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    """What this run was started with, such as {"version": "3"} for a promotion."""
+    data_interval_end: str | None = None
+    """ISO 8601; the end of the schedule's interval, where there is one."""
+    lineage_parent: LineageParent | None = None
+    trace_parent: str | None = None
+    """W3C traceparent."""
+
+    @property
+    def run_uri(self) -> str:
+        return f"{self.pipeline_uri}/runs/{self.run_id}"
+
+    @property
+    def output_uri(self) -> str:
+        """Prefix that this attempt writes under."""
+        return f"{self.run_uri}/{self.stage}/{self.attempt}"
+
+    @property
+    def result_uri(self) -> str:
+        """Where the stage's result is published by one atomic last step."""
+        return result_uri(self.run_uri, self.stage)
+
+
+def result_uri(run_uri: str, stage: str) -> str:
+    """Where a stage of a run publishes its result."""
+    return f"{run_uri}/{stage}/result.json"

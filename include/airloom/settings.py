@@ -1,0 +1,71 @@
+"""Where an installation keeps and finds things: read once from `AIRLOOM_*` variables, the same on both sides.
+
+Not the pipeline file: nothing here changes what a pipeline means, only where it runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airloom.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation.
+
+    Attributes:
+        home: state folder of the embedded runtime (databases, logs, sockets); absolute.
+        data_root: what relative paths in pipeline files start from; absolute.
+        pipelines: folder of pipeline files, `<team>/<pipeline>.yaml` below it; absolute.
+        artifacts_uri: root of the object store, `file:///…` or a bucket.
+        tracking_uri: MLflow's tracking and registry address.
+        gateway_url: the inference gateway's base address.
+        lineage_path: file that OpenLineage events are appended to; None switches stage lineage off.
+        stage_host: Unix socket of the warm stage host; None or absent file: a stage is a fresh process.
+        environment: name of the overlay (`environments:` in a pipeline file) that applies; None for none.
+    """
+
+    home: Path
+    data_root: Path
+    pipelines: Path
+    artifacts_uri: str
+    tracking_uri: str
+    gateway_url: str
+    lineage_path: Path | None
+    stage_host: Path | None
+    environment: str | None
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Errors:
+        ConfigError: `AIRLOOM_HOME` or another folder variable is set but empty or relative.
+    """
+    home = _folder(environ, "AIRLOOM_HOME", Path.cwd() / "build" / "airloom")
+    lineage = environ.get("AIRLOOM_LINEAGE_PATH", str(home / "lineage.jsonl"))
+    host = environ.get("AIRLOOM_STAGE_HOST", "")
+    return Settings(
+        home=home,
+        data_root=_folder(environ, "AIRLOOM_DATA_ROOT", Path.cwd()),
+        pipelines=_folder(environ, "AIRLOOM_PIPELINES", Path.cwd() / "dags" / "pipelines"),
+        artifacts_uri=environ.get("AIRLOOM_ARTIFACTS_URI", (home / "artifacts").as_uri()).rstrip("/"),
+        tracking_uri=environ.get("AIRLOOM_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
+        gateway_url=environ.get("AIRLOOM_GATEWAY_URL", "http://127.0.0.1:8090").rstrip("/"),
+        lineage_path=Path(lineage) if lineage else None,
+        stage_host=Path(host) if host else None,
+        environment=environ.get("AIRLOOM_ENVIRONMENT") or None,
+    )
+
+
+def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    value = environ.get(name)
+    if value is None:
+        return default
+    if not value or not Path(value).is_absolute():
+        raise ConfigError(f"{name} is {value!r}; give an absolute path, or leave it unset for {default}.")
+    return Path(value)

@@ -1,0 +1,112 @@
+"""Which DAGs a pipeline has, which stages each runs and in what order, and which assets tie them. Pure.
+
+`airloom render` prints it, `airloom run` follows it, the DAG factories build it. It knows no Airflow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airloom.spec.pipeline import Pipeline
+
+Family = Literal["train", "features", "score", "monitor", "promote", "rollback"]
+AssetKind = Literal["dataset", "model", "deployment", "drift"]
+
+FAMILIES: tuple[Family, ...] = ("train", "features", "score", "monitor", "promote", "rollback")
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One task: `task_id` is the stage's name; it runs after `upstream` and updates the assets `outlets`."""
+
+    stage: str
+    upstream: tuple[str, ...] = ()
+    outlets: tuple[AssetKind, ...] = ()
+
+
+@dataclass(frozen=True)
+class DagPlan:
+    """One DAG: started by `schedule` (cron), by any of the assets `triggers`, or by hand."""
+
+    dag_id: str
+    family: Family
+    tasks: tuple[TaskPlan, ...]
+    schedule: str | None = None
+    triggers: tuple[AssetKind, ...] = ()
+
+
+def dag_id(pipeline: Pipeline, family: Family) -> str:
+    """`<team>__<pipeline>__<family>`."""
+    return f"{pipeline.metadata.team}__{pipeline.metadata.name}__{family}"
+
+
+def asset_uri(pipeline: Pipeline, kind: AssetKind) -> str:
+    """`airloom://<team>/<pipeline>/<kind>`."""
+    return f"airloom://{pipeline.metadata.team}/{pipeline.metadata.name}/{kind}"
+
+
+def build_plans(pipeline: Pipeline) -> tuple[DagPlan, ...]:
+    """All DAGs of a pipeline, in the order of `FAMILIES`."""
+    plans = (build_plan(pipeline, family) for family in FAMILIES)
+    return tuple(plan for plan in plans if plan is not None)
+
+
+def build_plan(pipeline: Pipeline, family: Family) -> DagPlan | None:
+    """One family's DAG, or None where the pipeline has no section for it."""
+    spec = pipeline.spec
+    name = dag_id(pipeline, family)
+    validate = ("validate",) if spec.data.expectations else ()
+    if family == "train":
+        stages = (
+            "ingest",
+            *validate,
+            *(("features",) if spec.features else ()),
+            "train",
+            *(("evaluate",) if spec.evaluate else ()),
+            *(("test",) if spec.test else ()),
+            *(("gate",) if spec.gates else ()),
+            "register",
+        )
+        drift: tuple[AssetKind, ...] = ("drift",) if _retrains(pipeline) else ()
+        return DagPlan(name, family, _chain(stages), spec.schedule, drift)
+    if family == "features":
+        if spec.features is None:
+            return None
+        return DagPlan(name, family, _chain(("ingest", *validate, "features")), spec.features.schedule)
+    if family == "score":
+        if spec.score is None:
+            return None
+        return DagPlan(name, family, _chain(("score",)), spec.score.schedule)
+    if family == "monitor":
+        if spec.monitor is None:
+            return None
+        stages = ("monitor", "drift") if _retrains(pipeline) else ("monitor",)
+        return DagPlan(name, family, _chain(stages), spec.monitor.schedule)
+    if not uses_champion(pipeline):
+        return None
+    stages = (family, *(("deploy",) if spec.deploy else ()))
+    if family == "promote":
+        auto = spec.promote is None or spec.promote.auto
+        return DagPlan(name, family, _chain(stages), triggers=("model",) if auto else ())
+    return DagPlan(name, family, _chain(stages))
+
+
+def uses_champion(pipeline: Pipeline) -> bool:
+    """Whether anything of the pipeline works with a champion; only then are promote and rollback made."""
+    spec = pipeline.spec
+    return any((spec.promote, spec.deploy, spec.score, spec.monitor))
+
+
+_OUTLETS: dict[str, AssetKind] = {"ingest": "dataset", "register": "model", "deploy": "deployment", "drift": "drift"}
+
+
+def _chain(stages: tuple[str, ...]) -> tuple[TaskPlan, ...]:
+    return tuple(
+        TaskPlan(stage, stages[index - 1 : index] if index else (), (_OUTLETS[stage],) if stage in _OUTLETS else ())
+        for index, stage in enumerate(stages)
+    )
+
+
+def _retrains(pipeline: Pipeline) -> bool:
+    return pipeline.spec.monitor is not None and pipeline.spec.monitor.on_breach == "retrain"
