@@ -35,6 +35,10 @@ class ObjectStore(Protocol):
         """The object as a local file to read: itself for a folder store, a cached copy for a bucket."""
         ...
 
+    def folder(self, prefix: str) -> Path:
+        """A local folder for files of a vendor that keeps its own (a feature store's database). Made if need be."""
+        ...
+
     def exists(self, uri: str) -> bool: ...
 
     def list(self, prefix: str) -> Iterable[str]:

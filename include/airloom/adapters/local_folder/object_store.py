@@ -58,6 +58,11 @@ class LocalFolderObjectStore:
             raise DataError(f"there is no object {uri}")
         return path
 
+    def folder(self, prefix: str) -> Path:
+        path = _path(prefix)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
     def exists(self, uri: str) -> bool:
         return _path(uri).is_file()
 

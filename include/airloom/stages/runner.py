@@ -1,0 +1,230 @@
+"""What all stages share: reads the context, reuses an earlier result or runs the stage, publishes the result.
+
+The order of the last steps is the contract: outputs, then the attempt's result, then the published result (one
+atomic rename), then the pointer, then exit 0. Killed anywhere before the rename, nothing was published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import airloom
+from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError
+from airloom.protocol import Failure, ResultPointer, StageContext, StageResult
+from airloom.settings import Settings, load_settings
+from airloom.spec.pipeline import Pipeline
+from airloom.stages import STAGE_NAMES
+from airloom.stages.secrets import Redactor
+from airloom.stages.stage import Stage, StageOutcome, StageTask
+from airloom.stages.wiring import EmbeddedPorts
+from airloom.telemetry import switch_off
+
+EXIT_PERMANENT = 65
+EXIT_TRANSIENT = 75
+
+log = logging.getLogger("airloom.stages")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one stage as the command line says; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m airloom.stages", description=__doc__)
+    parser.add_argument("stage", choices=STAGE_NAMES)
+    parser.add_argument("--context", type=Path, required=True, help="file with the StageContext")
+    parser.add_argument("--pointer", type=Path, required=True, help="file to write the ResultPointer to")
+    arguments = parser.parse_args(argv)
+    switch_off(os.environ)
+    redactor = Redactor(os.environ)
+    sys.stdout = redactor.stream(sys.stdout)
+    sys.stderr = redactor.stream(sys.stderr)
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+    try:
+        context = StageContext.from_json(arguments.context.read_bytes())
+        if context.stage != arguments.stage:
+            raise ProtocolError(f"the context is of stage {context.stage!r}, and stage {arguments.stage!r} was started")
+        pointer = StageRun(context, load_settings(), redactor).execute()
+        arguments.pointer.write_bytes(pointer.to_json())
+    except AirloomError as error:  # there is no result document to tell it in
+        print(redactor.redact(f"{type(error).__name__}: {error}"), file=sys.stderr)
+        return EXIT_TRANSIENT if isinstance(error, TransientError) else EXIT_PERMANENT
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            getattr(stream, "close_pending", stream.flush)()
+    if pointer.status == "succeeded":
+        return 0
+    return EXIT_PERMANENT if pointer.family == "permanent" else EXIT_TRANSIENT
+
+
+@dataclass
+class StageRun:
+    """One execution of one stage."""
+
+    context: StageContext
+    settings: Settings
+    redactor: Redactor
+
+    def execute(self) -> ResultPointer:
+        """Run the stage, or reuse its earlier result; publish.
+
+        Errors:
+            AirloomError: the result could not be written, or the context could not be used.
+        """
+        context = self.context
+        pipeline = Pipeline.model_validate(context.spec)
+        ports = EmbeddedPorts(self.settings, context.pipeline_uri)
+        store = ports.object_store
+        inputs = {
+            name: StageResult.from_json(store.read(uri)) for name, uri in context.inputs.items() if store.exists(uri)
+        }
+        stage = load_stage(context.stage)
+        started = time.time()
+        clock = time.perf_counter()
+        outcome = StageOutcome()
+        failure: Failure | None = None
+        fingerprint: str | None = None
+        reused: StageResult | None = None
+        sink = ports.lineage_sink
+        with tempfile.TemporaryDirectory(prefix=f"airloom-{context.stage}-") as folder:
+            task = StageTask(context, pipeline, inputs, ports, self.settings, Path(folder))
+            sink.start(context)
+            try:
+                if stage.identity is not None and pipeline.spec.cache:
+                    fingerprint = build_fingerprint(task, stage, stage.identity(task))
+                    reused = self._find_earlier(ports, fingerprint)
+                if reused is None:
+                    stage.run(task, outcome)
+            except Exception as error:
+                failure = self._failure(error)
+        if reused is not None:
+            log.info("nothing has changed: reusing the result of run %s", reused.run_id)
+            result = reused.model_copy(
+                update={
+                    "run_id": context.run_id,
+                    "attempt": context.attempt,
+                    "reused_from": reused.reused_from or _attempt_uri(reused, context),
+                    "started_at": _iso(started),
+                    "ended_at": _iso(time.time()),
+                    "timings": {"total": time.perf_counter() - clock},
+                }
+            )
+        else:
+            result = StageResult(
+                team=context.team,
+                pipeline=context.pipeline,
+                stage=context.stage,
+                run_id=context.run_id,
+                attempt=context.attempt,
+                status="failed" if failure else "succeeded",
+                failure=failure,
+                outputs=outcome.outputs,
+                metrics=outcome.metrics,
+                verdicts=tuple(outcome.verdicts),
+                facts=outcome.facts,
+                links=outcome.links,
+                lineage_inputs=tuple(outcome.lineage_inputs),
+                lineage_outputs=tuple(outcome.lineage_outputs),
+                timings={"total": time.perf_counter() - clock},
+                started_at=_iso(started),
+                ended_at=_iso(time.time()),
+                environment=_environment(),
+                fingerprint=fingerprint,
+            )
+        return self._publish(ports, result)
+
+    def _publish(self, ports: EmbeddedPorts, result: StageResult) -> ResultPointer:
+        store = ports.object_store
+        document = self.redactor.redact(result.to_json().decode()).encode()
+        result = StageResult.from_json(document)
+        store.write(f"{self.context.output_uri}/result.json", document)
+        ports.lineage_sink.end(self.context, result)
+        if result.status == "succeeded" and result.fingerprint and not result.reused_from:
+            store.write(self._cache_uri(result.fingerprint), document)
+        artifact = store.write(self.context.result_uri, document)
+        return ResultPointer(
+            result_uri=artifact.uri,
+            digest=artifact.digest,
+            status=result.status,
+            family=result.failure.family if result.failure else None,
+            message=result.failure.message[:2000] if result.failure else "",
+        )
+
+    def _find_earlier(self, ports: EmbeddedPorts, fingerprint: str) -> StageResult | None:
+        store = ports.object_store
+        uri = self._cache_uri(fingerprint)
+        if not store.exists(uri):
+            return None
+        result = StageResult.from_json(store.read(uri))
+        return result if all(store.exists(artifact.uri) for artifact in result.outputs.values()) else None
+
+    def _cache_uri(self, fingerprint: str) -> str:
+        return f"{self.context.pipeline_uri}/cache/{self.context.stage}/{fingerprint}.json"
+
+    def _failure(self, error: Exception) -> Failure:
+        message = self.redactor.redact(str(error)) or type(error).__name__
+        if isinstance(error, AirloomError):
+            log.error("%s: %s", type(error).__name__, message)
+        else:
+            print(self.redactor.redact(traceback.format_exc()), file=sys.stderr)
+        family = "permanent" if isinstance(error, PermanentError) else "transient"
+        return Failure(family=family, error=type(error).__name__, message=message)
+
+
+def load_stage(name: str) -> Stage:
+    """The stage of that name, from its module."""
+    stage = importlib.import_module(f"airloom.stages.{name}").STAGE
+    assert isinstance(stage, Stage)
+    return stage
+
+
+def build_fingerprint(task: StageTask, stage: Stage, identity: str) -> str:
+    """Hex SHA-256 of all that the stage's result depends on: inputs, code, parameters, and its own `identity`."""
+    spec = task.context.spec["spec"]
+    assert isinstance(spec, dict)
+    parts = {
+        "airloom": airloom.__version__,
+        "stage": task.context.stage,
+        "code": hashlib.sha256(Path(sys.modules[stage.run.__module__].__file__ or "").read_bytes()).hexdigest(),
+        "sections": {name: spec.get(name) for name in stage.reads},
+        "inputs": {
+            name: sorted((key, artifact.digest) for key, artifact in result.outputs.items())
+            for name, result in task.inputs.items()
+        },
+        "identity": identity,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _attempt_uri(result: StageResult, context: StageContext) -> str:
+    return f"{context.pipeline_uri}/runs/{result.run_id}/{result.stage}/{result.attempt}/result.json"
+
+
+def _environment() -> dict[str, str]:
+    libraries = ("scikit-learn", "mlflow", "feast", "great-expectations", "evidently", "duckdb", "pandas", "numpy")
+    found = {name: metadata.version(name) for name in libraries if _is_installed(name)}
+    return {"python": platform.python_version(), "airloom": airloom.__version__, **found}
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

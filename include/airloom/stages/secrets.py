@@ -1,0 +1,76 @@
+"""Secrets: found by name, and kept out of everything that is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+from airloom.errors import ConfigError
+
+_PREFIX = "AIRLOOM_SECRET_"
+_MASK = "***"
+_SHORTEST = 4
+"""Shorter values are not masked: they would blot out ordinary text."""
+
+
+def load_secret(name: str, environ: Mapping[str, str]) -> str:
+    """See `airloom.ports.Ports.secret`."""
+    if (value := environ.get(_PREFIX + name.upper())) is not None:
+        return value
+    folder = environ.get("AIRLOOM_SECRETS_DIR")
+    if folder and (path := Path(folder) / name).is_file():
+        return path.read_text().rstrip("\n")
+    raise ConfigError(
+        f"secret {name!r} is not set. Set {_PREFIX}{name.upper()}, or put a file {name} into the folder that "
+        "AIRLOOM_SECRETS_DIR names."
+    )
+
+
+class Redactor:
+    """Masks every secret of the installation in text that is about to leave the stage."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        values = {value for key, value in environ.items() if key.startswith(_PREFIX)}
+        folder = environ.get("AIRLOOM_SECRETS_DIR")
+        if folder and Path(folder).is_dir():
+            values |= {path.read_text().rstrip("\n") for path in Path(folder).iterdir() if path.is_file()}
+        spellings = {spelling for value in values for spelling in (value, json.dumps(value)[1:-1])}
+        self._values = sorted((value for value in spellings if len(value) >= _SHORTEST), key=len, reverse=True)
+
+    def redact(self, text: str) -> str:
+        for value in self._values:
+            text = text.replace(value, _MASK)
+        return text
+
+    def stream(self, target: TextIO) -> TextIO:
+        """A text stream that masks whole lines on their way to `target`; itself where there are no secrets."""
+        return _RedactedStream(target, self) if self._values else target
+
+
+class _RedactedStream:
+    """Holds a line back until it is whole, so that a secret written in pieces is masked too."""
+
+    def __init__(self, target: TextIO, redactor: Redactor) -> None:
+        self._target = target
+        self._redactor = redactor
+        self._pending = ""
+
+    def write(self, text: str) -> int:
+        lines = (self._pending + text).splitlines(keepends=True)
+        self._pending = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+        self._target.write(self._redactor.redact("".join(lines)))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def close_pending(self) -> None:
+        self._target.write(self._redactor.redact(self._pending))
+        self._pending = ""
+        self._target.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._target, name)
