@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from pydantic import Field, JsonValue
 
 from airloom.protocol.version import Document, VersionedDocument
@@ -43,7 +46,7 @@ class StageContext(VersionedDocument):
 
     @property
     def run_uri(self) -> str:
-        return f"{self.pipeline_uri}/runs/{self.run_id}"
+        return f"{self.pipeline_uri}/runs/{run_folder(self.run_id)}"
 
     @property
     def output_uri(self) -> str:
@@ -59,3 +62,12 @@ class StageContext(VersionedDocument):
 def result_uri(run_uri: str, stage: str) -> str:
     """Where a stage of a run publishes its result."""
     return f"{run_uri}/{stage}/result.json"
+
+
+def run_folder(run_id: str) -> str:
+    """A run id as one folder name: characters that a path or a URI could misread become `_`.
+
+    Where that changes the id, a digest of the whole is added, so that two runs never share a folder.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", run_id).lstrip(".")
+    return plain if plain == run_id else f"{plain[:120]}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"

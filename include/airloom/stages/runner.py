@@ -26,6 +26,7 @@ from pathlib import Path
 import airloom
 from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError
 from airloom.protocol import Failure, ResultPointer, StageContext, StageResult
+from airloom.protocol.context import run_folder
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.stages import STAGE_NAMES
@@ -209,7 +210,7 @@ def build_fingerprint(task: StageTask, stage: Stage, identity: str) -> str:
 
 
 def _attempt_uri(result: StageResult, context: StageContext) -> str:
-    return f"{context.pipeline_uri}/runs/{result.run_id}/{result.stage}/{result.attempt}/result.json"
+    return f"{context.pipeline_uri}/runs/{run_folder(result.run_id)}/{result.stage}/{result.attempt}/result.json"
 
 
 def _environment() -> dict[str, str]:
