@@ -33,6 +33,10 @@ class ModelVersion:
 class ModelRegistry(Protocol):
     """Errors of every method: UnavailableError where the registry does not answer."""
 
+    def names(self) -> tuple[str, ...]:
+        """All models that the registry knows."""
+        ...
+
     def register(self, name: str, model_uri: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         """The version of this model and run; a new one only if there is none yet."""
         ...
