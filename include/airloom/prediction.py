@@ -47,7 +47,9 @@ def infer_types(frame: pd.DataFrame, features: Sequence[str]) -> dict[str, Featu
     found: dict[str, FeatureType] = {}
     for name in features:
         if name not in frame.columns:
-            raise DataError(f"there is no column {name!r} to learn from; there are: {', '.join(map(str, frame.columns))}")
+            raise DataError(
+                f"there is no column {name!r} to learn from; there are: {', '.join(map(str, frame.columns))}"
+            )
         column = frame[name]
         if types.is_bool_dtype(column) or types.is_numeric_dtype(column):
             found[name] = "number"

@@ -180,8 +180,10 @@ class StageRun:
             log.error("%s: %s", type(error).__name__, message)
         else:
             print(self.redactor.redact(traceback.format_exc()), file=sys.stderr)
-        family = "permanent" if isinstance(error, PermanentError) else "transient"
-        return Failure(family=family, error=type(error).__name__, message=message)
+        return Failure(
+            family="permanent" if isinstance(error, PermanentError) else "transient", error=type(error).__name__,
+            message=message,
+        )
 
 
 def load_stage(name: str) -> Stage:

@@ -1,0 +1,24 @@
+"""Promote: the gated challenger, or the version asked for, becomes champion."""
+
+from __future__ import annotations
+
+from airloom.errors import DataError
+from airloom.stages.champion import CHALLENGER, CHAMPION, crown
+from airloom.stages.facets import build_model
+from airloom.stages.stage import Stage, StageOutcome, StageTask
+
+
+def _run(task: StageTask, outcome: StageOutcome) -> None:
+    registry = task.ports.model_registry
+    name = task.pipeline.full_name
+    asked = task.context.params.get("version")
+    version = registry.find(name, CHALLENGER) if asked is None else registry.require(name, str(asked))
+    champion = registry.find(name, CHAMPION)
+    if version is None:
+        raise DataError(f'model {name} has no challenger; run its train DAG first, or give {{"version": …}}')
+    previous = crown(registry, version, champion, task.context.run_id)
+    outcome.facts = {"model_name": name, "model_version": version.version, "previous_version": previous}
+    outcome.lineage_outputs = [build_model(task.context, version.version, {"alias": CHAMPION, "previous": previous})]
+
+
+STAGE = Stage(run=_run, reads=("promote",))
