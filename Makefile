@@ -10,6 +10,8 @@ VENV    := .venv
 UV      := $(VENV)/uv/bin/uv
 AIRFLOW := $(VENV)/airflow/bin
 STAGES  := $(VENV)/stages/bin
+DEMO_HOME := $(CURDIR)/build/demo
+LOCK    := --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 export DO_NOT_TRACK := 1
 
@@ -35,3 +37,65 @@ $(VENV)/stages/.ready: $(UV) docker/stage-cpu/requirements.txt tests/requirement
 	VIRTUAL_ENV=$(VENV)/stages $(UV) pip sync --quiet --require-hashes docker/stage-cpu/requirements.txt tests/requirements-stages.txt
 	VIRTUAL_ENV=$(VENV)/stages $(UV) pip install --quiet --no-deps -e include
 	touch $@
+
+$(VENV)/bench/.ready: $(UV) tests/bench/requirements.txt include/pyproject.toml plugins/pyproject.toml
+	test -x $(VENV)/bench/bin/python || $(UV) venv --quiet --python 3.11 $(VENV)/bench
+	VIRTUAL_ENV=$(VENV)/bench $(UV) pip sync --quiet --require-hashes tests/bench/requirements.txt
+	VIRTUAL_ENV=$(VENV)/bench $(UV) pip install --quiet --no-deps -e include -e plugins
+	touch $@
+
+.PHONY: demo up down status
+demo: setup ## The flight pipeline's life on real data; stays up until `make down` (STAY=0 stops at the end)
+	AIRLOOM_HOME=$(DEMO_HOME) $(STAGES)/airloom demo $(if $(filter 0,$(STAY)),--stop)
+
+up: setup ## Start the embedded Airflow, MLflow and gateway on loopback
+	$(STAGES)/airloom up
+
+down: ## Stop whatever `make up` or `make demo` left running
+	@test ! -x $(STAGES)/airloom || { $(STAGES)/airloom down; AIRLOOM_HOME=$(DEMO_HOME) $(STAGES)/airloom down; }
+
+status: setup ## What runs, and where
+	@$(STAGES)/airloom status || AIRLOOM_HOME=$(DEMO_HOME) $(STAGES)/airloom status
+
+.PHONY: test test-stages test-airflow
+test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
+
+test-stages: setup
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/scenarios/airflow tests/unit/airloom tests/contracts tests/scenarios tests/e2e
+
+test-airflow: setup
+	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/scenarios/airflow
+
+.PHONY: check format
+check: setup ## Lint, types, architecture, schemas, docs and locks
+	$(STAGES)/ruff check .
+	$(STAGES)/ruff format --check .
+	$(STAGES)/mypy include/airloom
+	$(AIRFLOW)/mypy plugins/airloom_airflow
+	$(AIRFLOW)/lint-imports --no-cache
+	$(STAGES)/python tests/checks/schemas_true.py
+	$(STAGES)/python tests/checks/docs_true.py
+	$(STAGES)/python tests/checks/locks_true.py
+
+format: setup ## Let ruff put the code in its form
+	$(STAGES)/ruff check --fix --quiet .
+	$(STAGES)/ruff format --quiet .
+
+.PHONY: bench bench-large
+bench: setup $(VENV)/bench/.ready ## Measure against the goals, side by side; writes build/bench.json
+	$(STAGES)/python -m tests.bench
+
+bench-large: setup $(VENV)/bench/.ready ## The DAG processor with 5,000 pipelines
+	$(STAGES)/python -m tests.bench large
+
+.PHONY: lock clean
+lock: $(UV) ## Make the lock files anew
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml $(LOCK) --no-emit-package airloom -o ../requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
+	$(UV) pip compile --quiet tests/requirements.in -c requirements.txt $(LOCK) -o tests/requirements-airflow.txt
+	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
+	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt
+
+clean: down ## Undo set-up and everything that was made
+	rm -rf $(VENV) build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
