@@ -6,9 +6,15 @@ trying again may help. Anything else is a lost process.
 
 from __future__ import annotations
 
+import os
 import sys
 
-from airloom.stages.runner import main
+from airloom.stages.lifeline import die_with
 
 if __name__ == "__main__":
+    launcher = os.environ.pop("AIRLOOM_STAGE_LAUNCHER", None)
+    if launcher:
+        die_with(int(launcher))
+    from airloom.stages.runner import main
+
     sys.exit(main(sys.argv[1:]))
