@@ -1,0 +1,86 @@
+"""What every family's DAG has: its name and documentation, its schedule, its chain of stages. Families call it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, CronTriggerTimetable
+from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
+
+from airloom.spec.pipeline import Pipeline
+from airloom.spec.plan import AssetKind, DagPlan, TaskPlan, asset_uri
+from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
+
+_DOCUMENTATION = """\
+{purpose}
+
+{description}
+
+Pipeline `{name}`, made from `{source}` (resolved: `{digest}`).
+"""
+
+
+def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: str, **more: Any) -> DAG:
+    """An empty DAG of a family.
+
+    Args:
+        pipeline: the resolved pipeline file.
+        plan: the DAG's plan.
+        source: the pipeline file's name.
+        purpose: one sentence on what the family does.
+        more: further arguments of `airflow.sdk.DAG`.
+    """
+    metadata = pipeline.metadata
+    return DAG(
+        plan.dag_id,
+        description=f"{metadata.description or pipeline.full_name}: {purpose}",
+        doc_md=_DOCUMENTATION.format(
+            purpose=purpose,
+            description=metadata.description,
+            name=pipeline.full_name,
+            source=source,
+            digest=hashlib.sha256(pipeline.model_dump_json().encode()).hexdigest()[:16],
+        ),
+        schedule=build_schedule(pipeline, plan),
+        catchup=False,
+        max_active_runs=1,
+        tags={metadata.team, plan.family, *metadata.tags},
+        **more,
+    )
+
+
+def build_schedule(pipeline: Pipeline, plan: DagPlan) -> Any:
+    """The cron, the assets, either of both, or None: by hand."""
+    assets = [build_asset(pipeline, kind) for kind in plan.triggers]
+    if plan.schedule is None:
+        return assets or None
+    cron = CronTriggerTimetable(plan.schedule, timezone="UTC")
+    return AssetOrTimeSchedule(timetable=cron, assets=assets) if assets else cron
+
+
+def build_asset(pipeline: Pipeline, kind: AssetKind) -> Asset:
+    """The Airflow asset behind one of the pipeline's kinds."""
+    return Asset(asset_uri(pipeline, kind))
+
+
+def add_stages(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> dict[str, StageSubprocessOperator]:
+    """The stages as tasks, in their order; by name."""
+    spec = pipeline.spec
+    retry_delay = timedelta(seconds=spec.retry_delay_seconds)
+    made: dict[str, StageSubprocessOperator] = {}
+    for task in tasks:
+        made[task.stage] = operator = StageSubprocessOperator(
+            task_id=task.stage,
+            dag=dag,
+            pipeline=pipeline,
+            earlier=tuple(made),
+            owner=pipeline.metadata.owner,
+            retries=spec.retries,
+            retry_delay=retry_delay,
+            outlets=[build_asset(pipeline, kind) for kind in task.outlets],
+        )
+        for name in task.upstream:
+            operator.set_upstream(made[name])
+    return made

@@ -1,0 +1,68 @@
+"""What a stage is told: from Airflow's context of a task to the protocol's `StageContext`. Operators call it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airloom.protocol.context import LineageParent, StageContext, result_uri, run_folder
+from airloom.settings import Settings
+from airloom.spec.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def build_stage_context(
+    pipeline: Pipeline, stage: str, earlier: tuple[str, ...], settings: Settings, context: Context
+) -> StageContext:
+    """One try of one task, as the stage sees it.
+
+    Args:
+        pipeline: the resolved pipeline file.
+        stage: the stage's name.
+        earlier: the stages before it in this run.
+        settings: the installation.
+        context: Airflow's context of the running task.
+    """
+    dag_run = context["dag_run"]
+    end = dag_run.data_interval_end
+    return StageContext(
+        team=pipeline.metadata.team,
+        pipeline=pipeline.metadata.name,
+        stage=stage,
+        run_id=context["run_id"],
+        attempt=max(1, context["ti"].try_number),
+        spec=pipeline.model_dump(mode="json"),
+        pipeline_uri=pipeline_uri(pipeline, settings),
+        inputs={name: published_result_uri(pipeline, name, settings, context["run_id"]) for name in earlier},
+        params={name: value for name, value in (dag_run.conf or {}).items() if value is not None},
+        data_interval_end=end.isoformat() if end else None,
+        lineage_parent=find_lineage_parent(context["ti"]),
+    )
+
+
+def pipeline_uri(pipeline: Pipeline, settings: Settings) -> str:
+    """Prefix of everything that the pipeline keeps."""
+    return f"{settings.artifacts_uri}/{pipeline.metadata.team}/{pipeline.metadata.name}"
+
+
+def published_result_uri(pipeline: Pipeline, stage: str, settings: Settings, run_id: str) -> str:
+    """Where a stage of a run publishes its result."""
+    return result_uri(f"{pipeline_uri(pipeline, settings)}/runs/{run_folder(run_id)}", stage)
+
+
+def find_lineage_parent(task_instance: Any) -> LineageParent | None:
+    """The task's OpenLineage run and its DAG run's; None where the provider is off."""
+    from airflow.providers.openlineage import conf
+    from airflow.providers.openlineage.plugins import macros
+
+    if conf.is_disabled():
+        return None
+    return LineageParent(
+        namespace=macros.lineage_job_namespace(),
+        name=macros.lineage_job_name(task_instance),
+        run_id=macros.lineage_run_id(task_instance),
+        root_namespace=macros.lineage_root_job_namespace(task_instance),
+        root_name=macros.lineage_root_job_name(task_instance),
+        root_run_id=macros.lineage_root_run_id(task_instance),
+    )

@@ -1,0 +1,129 @@
+"""A stage as a process of its own on this machine: the embedded runtime's operator.
+
+`dag_factory` builds it. It starts the stage, relays its log, and turns its answer into a task's end; it never looks
+into the data. The pipeline stays in memory: it is no part of the serialised DAG.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airloom.errors import AirloomError, ConfigError, PermanentError
+from airloom.protocol.context import StageContext
+from airloom.protocol.result import ResultPointer
+from airloom.settings import load_settings
+from airloom.spec.pipeline import Pipeline
+from airloom.telemetry import switch_off
+from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_address
+from airloom_airflow.operators.stage_context import build_stage_context
+from airloom_airflow.operators.stage_result import load_result
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class StageSubprocessOperator(BaseOperator):
+    """Run one stage in a process; `task_id` is the stage's name.
+
+    Args:
+        pipeline: the resolved pipeline file.
+        earlier: the stages before this one in the run.
+        kwargs: Airflow's own.
+
+    The task's value (XCom) is the URI of the stage's result document. A permanent failure fails the task at once, a
+    transient one is retried.
+    """
+
+    ui_color = "#e8f4f2"
+
+    def __init__(self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.earlier = earlier
+        self.operator_extra_links = STAGE_LINKS.get(self.task_id, ())
+        self.links: dict[str, str] = {}
+        self._running = False
+
+    def execute(self, context: Context) -> str:
+        """Start the stage and wait for it; returns its result's URI.
+
+        Errors:
+            AirflowFailException: a permanent failure.
+            AirflowException: a transient one.
+        """
+        settings = load_settings()
+        stage_context = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
+        try:
+            pointer = self._launch(stage_context, settings.stage_host)
+        except AirloomError as error:
+            self._take_links(getattr(error, "pointer", None), settings.artifacts_uri)
+            raised = AirflowFailException if isinstance(error, PermanentError) else AirflowException
+            raise raised(str(error)) from error
+        self._take_links(pointer, settings.artifacts_uri)
+        return pointer.result_uri
+
+    def on_kill(self) -> None:
+        """Airflow calls it in the task's main thread on SIGTERM: the exception makes `launch_stage` end the stage."""
+        if self._running:
+            self._running = False
+            raise KeyboardInterrupt("the task was ended from outside")
+
+    def _launch(self, stage_context: StageContext, host: Path | None) -> ResultPointer:
+        from airloom.protocol.launch import launch_stage
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # Airflow's task process would die unheard
+        self._running = True
+        try:
+            return launch_stage(
+                stage_context,
+                python=require_stage_python(os.environ),
+                host=host,
+                environ=build_stage_environ(os.environ),
+                log=self.log.info,
+                cpu_threads=int(os.environ.get("AIRLOOM_STAGE_CPU_THREADS", "1")),
+            )
+        finally:
+            self._running = False
+
+    def _take_links(self, pointer: ResultPointer | None, artifacts_uri: str) -> None:
+        """Keep the result's links for the web UI. A result that cannot be read costs the links, not the task."""
+        if pointer is None or not self.operator_extra_links:
+            return
+        try:
+            links = load_result(pointer.result_uri, pointer.digest).links
+        except AirloomError as error:
+            self.log.warning("No links are shown: %s", error)
+            return
+        base_url = conf.get("api", "base_url", fallback="")
+        self.links = {title: build_address(uri, artifacts_uri, base_url) for title, uri in links.items()}
+
+
+def require_stage_python(environ: Mapping[str, str]) -> str:
+    """The Python that runs stages.
+
+    Errors:
+        ConfigError: `AIRLOOM_STAGE_PYTHON` is not set.
+    """
+    python = environ.get("AIRLOOM_STAGE_PYTHON")
+    if not python:
+        raise ConfigError(
+            "AIRLOOM_STAGE_PYTHON is not set. Set it to the Python of the environment that has airloom and its extras."
+        )
+    return python
+
+
+def build_stage_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The task's environment without Airflow's own variables, which hold its secrets; vendors' telemetry off."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    switch_off(kept)
+    return {name: value for name, value in kept.items() if not name.startswith("AIRFLOW__")}

@@ -1,0 +1,155 @@
+"""Decides whether a monitor's verdict asks for retraining, and says so by an event of the pipeline's drift asset.
+
+The `monitor` DAG runs it after the `monitor` stage; the `train` DAG is scheduled on the asset. What it remembers are
+the asset's own events in Airflow, so it keeps no state. It looks into no data: the stage has judged that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, BaseSensorOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from airloom.errors import PermanentError, ProtocolError, TransientError
+from airloom.protocol.result import StageResult
+from airloom.settings import load_settings
+from airloom.spec.pipeline import Pipeline
+from airloom_airflow.operators.stage_context import published_result_uri
+from airloom_airflow.operators.stage_result import load_result
+from airloom_airflow.triggers.drift import DriftTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_LONGEST_WAIT = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class DriftVerdict:
+    """What the monitor stage found.
+
+    Attributes:
+        breached: whether the model must be trained afresh.
+        drift_id: the same for one drift, however often it is found.
+        model_version: the champion that was watched.
+        reason: in words.
+        result_uri: the stage's result.
+    """
+
+    breached: bool
+    drift_id: str
+    model_version: str
+    reason: str
+    result_uri: str
+
+
+@dataclass(frozen=True)
+class DriftEvent:
+    """An earlier event of the drift asset."""
+
+    drift_id: str
+    at: datetime
+
+
+class DriftSensor(BaseSensorOperator):
+    """Ask for retraining once a drift, at most once a cooldown, and not while a training is under way.
+
+    Args:
+        pipeline: the resolved pipeline file, with a `monitor` section.
+        train_dag_id: the DAG that retrains.
+        asset: the pipeline's drift asset.
+        kwargs: Airflow's own.
+
+    It succeeds with an event of the asset (extra: drift_id, model_version, reason, result_uri), or is skipped.
+    """
+
+    def __init__(self, *, pipeline: Pipeline, train_dag_id: str, asset: Asset, **kwargs: Any) -> None:
+        super().__init__(inlets=[asset], outlets=[asset], **kwargs)
+        if pipeline.spec.monitor is None:
+            raise ValueError(f"{pipeline.full_name} has no monitor section")
+        self.pipeline = pipeline
+        self.train_dag_id = train_dag_id
+        self.asset = asset
+        self.cooldown = timedelta(minutes=pipeline.spec.monitor.cooldown_minutes)
+
+    def execute(self, context: Context) -> None:
+        """Skip, or wait until no training is under way.
+
+        Errors:
+            AirflowSkipException: no breach, a drift told before, or too early after the last.
+            AirflowFailException: the verdict cannot be understood.
+            AirflowException: it cannot be read now.
+        """
+        self._require_new(context)
+        self.defer(trigger=DriftTrigger(self.train_dag_id), method_name="resume", timeout=_LONGEST_WAIT)
+
+    def resume(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        """No training is under way: look again, since one may just have been; then update the asset."""
+        verdict = self._require_new(context)
+        context["outlet_events"][self.asset].extra = {
+            "drift_id": verdict.drift_id,
+            "model_version": verdict.model_version,
+            "reason": verdict.reason,
+            "result_uri": verdict.result_uri,
+        }
+        self.log.info("Retraining is asked for: %s", verdict.reason)
+
+    def _require_new(self, context: Context) -> DriftVerdict:
+        """The verdict, where it asks for retraining."""
+        uri = published_result_uri(self.pipeline, "monitor", load_settings(), context["run_id"])
+        try:
+            verdict = build_verdict(load_result(uri), uri)
+        except PermanentError as error:
+            raise AirflowFailException(str(error)) from error
+        except TransientError as error:
+            raise AirflowException(str(error)) from error
+        events = context["inlet_events"][self.asset]
+        refusal = find_refusal(
+            verdict,
+            (DriftEvent(str((event.extra or {}).get("drift_id")), event.timestamp) for event in events),
+            self.cooldown,
+            datetime.now(UTC),
+        )
+        if refusal is not None:
+            raise AirflowSkipException(refusal)
+        return verdict
+
+
+def build_verdict(result: StageResult, uri: str) -> DriftVerdict:
+    """The verdict in a monitor stage's result.
+
+    Errors:
+        ProtocolError: a fact is missing.
+    """
+    facts = result.facts
+    breached = facts.get("breached")
+    if not isinstance(breached, bool) or (breached and not facts.get("drift_id")):
+        raise ProtocolError(f"the monitor's result {uri} lacks the facts breached (true, false) and drift_id: {facts}")
+    return DriftVerdict(
+        breached,
+        str(facts.get("drift_id", "")),
+        str(facts.get("model_version", "")),
+        str(facts.get("reason", "")),
+        uri,
+    )
+
+
+def find_refusal(verdict: DriftVerdict, events: Iterable[DriftEvent], cooldown: timedelta, now: datetime) -> str | None:
+    """Why no retraining is asked for; None where it is."""
+    if not verdict.breached:
+        return f"No breach: {verdict.reason}"
+    newest: datetime | None = None
+    for event in events:
+        if event.drift_id == verdict.drift_id:
+            return f"Drift {verdict.drift_id} was told at {event.at.isoformat()} already."
+        newest = event.at if newest is None else max(newest, event.at)
+    if newest is not None and now - newest < cooldown:
+        return (
+            f"Cooldown: the last retraining was asked for at {newest.isoformat()}; "
+            f"none is asked for again before {(newest + cooldown).isoformat()} (monitor.cooldown_minutes)."
+        )
+    return None
