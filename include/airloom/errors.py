@@ -6,6 +6,9 @@ met (its adapter) and chained.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class AirloomError(Exception):
     """Root of all that Airloom raises on purpose."""
@@ -19,8 +22,40 @@ class TransientError(AirloomError):
     """Trying again may help: a server is away, a node was lost. The task is retried."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong in a pipeline file, and where.
+
+    Attributes:
+        file: as it was given.
+        line: counted from 1, as editors do; 0 where the whole file is meant.
+        column: in characters, from 1.
+        path: such as `spec.train.estimator`; empty where the file's form is meant.
+        message: what was given, what is allowed, what to do.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
 class SpecError(PermanentError):
-    """A pipeline file, or a defaults file behind it, is not what it must be. May carry several findings."""
+    """A pipeline file, or a defaults file behind it, is not what it must be.
+
+    Args:
+        message: the whole text; left out, the findings, one a line.
+        findings: all that is wrong, where the loader found it.
+    """
+
+    def __init__(self, message: str = "", findings: Iterable[Finding] = ()) -> None:
+        self.findings = tuple(findings)
+        super().__init__(message or "\n".join(map(str, self.findings)))
 
 
 class ConfigError(PermanentError):

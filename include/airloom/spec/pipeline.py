@@ -60,9 +60,7 @@ class Data(Section):
             raise ValueError("window_days needs timestamp: name the column with the event time")
         for expectation in self.expectations:
             if len(expectation) != 1 or not next(iter(expectation)).startswith("expect_"):
-                raise ValueError(
-                    f"an expectation is one `expect_…: {{arguments}}` pair, not {sorted(expectation)!r}"
-                )
+                raise ValueError(f"an expectation is one `expect_…: {{arguments}}` pair, not {sorted(expectation)!r}")
         return self
 
 

@@ -56,9 +56,7 @@ class BatchesSource(_Place):
     """Glob of CSV or Parquet files, one a batch; a new batch makes a new dataset version."""
 
 
-Source = Annotated[
-    CsvSource | ParquetSource | SqlSource | PackageSource | BatchesSource, Field(discriminator="type")
-]
+Source = Annotated[CsvSource | ParquetSource | SqlSource | PackageSource | BatchesSource, Field(discriminator="type")]
 
 
 class ParquetSink(_Place):
