@@ -18,7 +18,7 @@ class AirloomPlugin(AirflowPlugin):
     name = "airloom"
 
     @cached_property
-    def fastapi_apps(self) -> list[Any]:
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # Airflow only reads it
         """Built when the web server asks for them; other processes only load the plugin."""
         from airloom_airflow.ui.artifacts import build_app
 

@@ -35,7 +35,7 @@ def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: st
     metadata = pipeline.metadata
     return DAG(
         plan.dag_id,
-        description=f"{metadata.description or pipeline.full_name}: {purpose}",
+        description=" – ".join(part for part in (metadata.description.rstrip("."), purpose) if part),
         doc_md=_DOCUMENTATION.format(
             purpose=purpose,
             description=metadata.description,

@@ -59,7 +59,7 @@ def find_lineage_parent(task_instance: Any) -> LineageParent | None:
     if conf.is_disabled():
         return None
     return LineageParent(
-        namespace=macros.lineage_job_namespace(),
+        namespace=macros.lineage_job_namespace(),  # type: ignore[no-untyped-call]
         name=macros.lineage_job_name(task_instance),
         run_id=macros.lineage_run_id(task_instance),
         root_namespace=macros.lineage_root_job_namespace(task_instance),

@@ -22,7 +22,6 @@ from airloom.protocol.context import StageContext
 from airloom.protocol.result import ResultPointer
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
-from airloom.telemetry import switch_off
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_address
 from airloom_airflow.operators.stage_context import build_stage_context
 from airloom_airflow.operators.stage_result import load_result
@@ -123,7 +122,5 @@ def require_stage_python(environ: Mapping[str, str]) -> str:
 
 
 def build_stage_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The task's environment without Airflow's own variables, which hold its secrets; vendors' telemetry off."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
-    switch_off(kept)
-    return {name: value for name, value in kept.items() if not name.startswith("AIRFLOW__")}
+    """The task's environment without Airflow's own variables: they hold its secrets, and mean nothing to a stage."""
+    return {name: value for name, value in environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}

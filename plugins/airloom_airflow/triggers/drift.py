@@ -21,7 +21,7 @@ class DriftTrigger(BaseTrigger):
     """
 
     def __init__(self, train_dag_id: str, poll_seconds: float = 5.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.train_dag_id = train_dag_id
         self.poll_seconds = poll_seconds
 
@@ -39,4 +39,4 @@ class DriftTrigger(BaseTrigger):
         while await count(dag_id=self.train_dag_id, states=["queued", "running"]):
             waited = True
             await asyncio.sleep(self.poll_seconds)
-        yield TriggerEvent({"waited": waited})
+        yield TriggerEvent({"waited": waited})  # type: ignore[no-untyped-call]

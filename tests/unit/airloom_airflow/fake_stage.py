@@ -1,0 +1,67 @@
+"""A stand-in for the stages' Python: does what the run's parameters say, and answers as the protocol wants it.
+
+Started as `<this> -m airloom.stages <stage> --context FILE --pointer FILE`. `params.behaviour.<stage>` is `permanent`,
+`transient`, `lost` or `hang` (tells its process id in `params.pid_file` and waits); else it succeeds with
+`params.facts.<stage>` and `params.links.<stage>`.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+EXITS = {"permanent": 65, "transient": 75}
+
+
+def run_folder(run_id: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", run_id).lstrip(".")
+    return plain if plain == run_id else f"{plain[:120]}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def main(argv: list[str]) -> int:
+    stage = argv[argv.index("airloom.stages") + 1]
+    context = json.loads(Path(argv[argv.index("--context") + 1]).read_text())
+    params = context.get("params", {})
+    behaviour = params.get("behaviour", {}).get(stage, "succeed")
+    print(f"fake {stage}: {behaviour}")
+    print("context:", json.dumps(context))
+    print("environ:", json.dumps(sorted(os.environ)))
+    if behaviour == "lost":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "hang":
+        Path(params["pid_file"]).write_text(str(os.getpid()))
+        while True:
+            signal.pause()
+    family = behaviour if behaviour in EXITS else None
+    message = f"{stage} failed for a {behaviour} reason" if family else ""
+    result = {key: context[key] for key in ("protocol", "team", "pipeline", "stage", "run_id", "attempt")} | {
+        "status": "failed" if family else "succeeded",
+        "failure": {"family": family, "error": "Fake", "message": message} if family else None,
+        "facts": params.get("facts", {}).get(stage, {}),
+        "links": params.get("links", {}).get(stage, {}),
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "ended_at": "2026-01-01T00:00:00+00:00",
+    }
+    uri = f"{context['pipeline_uri']}/runs/{run_folder(context['run_id'])}/{stage}/result.json"
+    path = Path(unquote(urlsplit(uri).path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result).encode()
+    path.write_bytes(text)
+    pointer = {
+        "protocol": context["protocol"],
+        "result_uri": uri,
+        "digest": f"sha256:{hashlib.sha256(text).hexdigest()}",
+        "status": result["status"],
+        "family": family,
+        "message": message,
+    }
+    Path(argv[argv.index("--pointer") + 1]).write_text(json.dumps(pointer))
+    return EXITS.get(behaviour, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
