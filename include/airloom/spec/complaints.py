@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from airloom.spec.document import Key
+from airloom.spec.document import Key, shorten
 
 PATTERNS = {
     r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$": (
@@ -21,7 +21,7 @@ PATTERNS = {
         "no dots, slashes or spaces"
     ),
     r"^[a-z][a-z0-9_]*$": "give a function of sklearn.metrics by its name, such as roc_auc_score",
-    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$": "give a class by its dotted path, such as sklearn.linear_model.LogisticRegression",
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$": "give a class by its dotted path, such as sklearn.linear_model.Ridge",
     r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$": "give module:function, such as flights.training:fit",
     r"^[A-Za-z][A-Za-z0-9_]*$": "give the secret's name: letters, digits and _, starting with a letter",
     r"^[A-Za-z_][\w.]*$": "give an installed Python package by its import name, such as sklearn",
@@ -83,7 +83,7 @@ def build_complaints(model: type[BaseModel], data: Any, errors: list[ErrorDetail
         elif kind == "union_tag_invalid":
             allowed = str(context["expected_tags"])
             near = _near(str(context["tag"]), allowed.replace("'", "").split(", "))
-            yield Complaint((*path, "type"), f"given {context['tag']!r};{near} allowed: {allowed}", False)
+            yield Complaint((*path, "type"), f"given {shorten(context['tag'])};{near} allowed: {allowed}", False)
         elif kind == "literal_error":
             near = _near(str(given), str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", "))
             yield Complaint(path, f"given {shorten(given)};{near} allowed: {context['expected']}", False)
@@ -95,25 +95,11 @@ def build_complaints(model: type[BaseModel], data: Any, errors: list[ErrorDetail
             yield Complaint(path, f"given {shorten(given)}; {asked}", False)
 
 
-def shorten(value: Any) -> str:
-    """A value as it can be shown in a message: at most 60 characters."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return f"a mapping with {shorten(', '.join(map(str, value)))}" if value else "an empty mapping"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…{text[-1]}"
-
-
 def _unknown_key(key: str, owner: Any) -> str:
     allowed = sorted(owner.model_fields) if _is_model(owner) else []
     if not allowed:
-        return f"unknown key {key!r}"
-    return f"unknown key {key!r};{_near(key, allowed)} allowed: {', '.join(allowed)}"
+        return f"unknown key {shorten(key)}"
+    return f"unknown key {shorten(key)};{_near(key, allowed)} allowed: {', '.join(allowed)}"
 
 
 def _near(given: str, allowed: list[str]) -> str:
@@ -149,14 +135,11 @@ def _trace(model: Any, data: Any, loc: tuple[Key, ...]) -> tuple[tuple[Key, ...]
             continue
         members = _members(here)
         if members:
-            chosen = next(
-                (member for member in members if step in (_tag(member), getattr(member, "__name__", ""))), None
-            )
-            if chosen is not None:
-                if _is_model(chosen) != isinstance(data, dict):
-                    return None, None
-                here = owner = chosen
-                continue
+            meant = [member for member in members if step in (_tag(member), getattr(member, "__name__", ""))]
+            here = owner = meant[0] if meant else str
+            if _is_model(here) != isinstance(data, dict):
+                return None, None
+            continue
         owner = here
         path.append(step)
         data = _step_data(data, step)

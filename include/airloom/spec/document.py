@@ -180,13 +180,13 @@ class _Builder:
         if frame is not None and frame.key is None and type(frame.value) is dict:
             if text in frame.places:
                 first = frame.places[text][0][0]
-                self._tell(place, f"{text!r} is here twice, first in line {first}; remove one")
+                self._tell(place, f"{shorten(text)} is here twice, first in line {first}; remove one")
             frame.key = (text, place)
             return
         if event.tag not in _TEXT_TAGS:
             self._refuse_tag(event)
         value: Any = text
-        if event.style is None and event.tag is None:
+        if event.implicit[0]:  # neither quoted nor tagged
             try:
                 value = read_plain(text)
             except ValueError as error:
@@ -241,12 +241,33 @@ class _Builder:
         self._tell(_place(event), f"the tag {tag} is not allowed; pipeline files hold plain values only, so remove it")
 
     def _tell(self, place: Place, message: str) -> None:
-        keys = (str(frame.key[0]) for frame in self._stack if frame.key is not None)
-        self.findings.append(Finding(self._file, *place, ".".join(keys), message))
+        keys = tuple(frame.key[0] for frame in self._stack if frame.key is not None)
+        self.findings.append(Finding(self._file, *place, join_path(keys), message))
 
     def _stop(self, event: Any, message: str) -> None:
         self._tell(_place(event), message)
         raise SpecError(findings=self.findings)
+
+
+def shorten(value: Any) -> str:
+    """A value as it can be shown in a message: at most 60 characters."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return f"a mapping with {shorten(', '.join(map(str, value)))}" if value else "an empty mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…{text[-1]}"
+
+
+def join_path(path: tuple[Key, ...]) -> str:
+    """A path as it is shown, such as `spec.train.params`; control characters escaped, at most 200 characters."""
+    text = ".".join(map(str, path))
+    shown = text if text.isprintable() else repr(text)[1:-1]
+    return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 
 def read_plain(text: str) -> Any:

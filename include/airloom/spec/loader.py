@@ -9,6 +9,7 @@ what lies behind. Not here: YAML's form (`document`), the words of errors (`comp
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from airloom.errors import Finding, SpecError
-from airloom.spec.complaints import Complaint, build_complaints, shorten
-from airloom.spec.document import Document, Key, Place, load_document
+from airloom.spec.complaints import Complaint, build_complaints
+from airloom.spec.document import Document, Key, Place, join_path, load_document, shorten
 from airloom.spec.pipeline import Pipeline
 
 DEFAULTS_FILE = "defaults.yaml"
@@ -99,17 +100,19 @@ class _Checked:
 
 def _check(layers: list[_Layer], path: Path, team: str | None, given: bool) -> _Checked:
     """Merge the layers and check the whole."""
-    data = functools.reduce(_merge, (layer.part for layer in layers), {})
+    data: dict[str, Any] = {}
+    for layer in layers:
+        data = _merge(data, layer.part)
     metadata = data.get("metadata")
     if isinstance(metadata, dict) and team is not None and metadata.get("team") is None:
         data = {**data, "metadata": {**metadata, "team": team}}
+    pipeline: Pipeline | None = None
+    complaints: list[Complaint] = []
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        complaints = list(build_complaints(Pipeline, data, error.errors(include_url=False)))
-        pipeline = None
+        complaints.extend(build_complaints(Pipeline, data, error.errors(include_url=False)))
     else:
-        complaints = []
         if given and team is not None and pipeline.metadata.team != team:
             message = f"given {pipeline.metadata.team!r}, but the file lies in {team!r}; move it, or leave team out"
             complaints.append(Complaint(("metadata", "team"), message, False))
@@ -134,10 +137,10 @@ def _place(complaint: Complaint, layers: list[_Layer], path: Path) -> tuple[Find
         layer, _, place = max(found, key=lambda entry: (entry[1], entry[0].environment is None, layers.index(entry[0])))
         if complaint.of_key is False:
             _, place = layer.find(steps, True)
-    dotted = ".".join(map(str, steps)).replace("\n", " ")
     if layer.environment is not None:
-        dotted = f"environments.{layer.environment}" + dotted.removeprefix("spec")
-    return Finding(layer.document.file, *place, dotted, complaint.message), layer.environment is not None
+        steps = ("environments", layer.environment, *steps[1:])
+    finding = Finding(layer.document.file, *place, join_path(steps), complaint.message)
+    return finding, layer.environment is not None
 
 
 def _overlays(documents: Iterable[Document], environment: str | None) -> list[_Layer]:
@@ -206,14 +209,14 @@ def _check_shape(document: Document, is_defaults: bool) -> Iterator[Finding]:
         parts += [("environments", name) for name in data["environments"]]
     if is_defaults:
         parts += [(key,) for key in ("metadata", "spec") if key in data]
-        for key in data.keys() - {"metadata", "spec", "environments"}:
+        for key in sorted(data.keys() - {"metadata", "spec", "environments"}):
             message = f"unknown key {key!r}; a defaults file holds: environments, metadata, spec"
             yield Finding(document.file, *document.find((key,), True)[1], key, message)
     for steps in parts:
-        value = functools.reduce(lambda outer, step: outer[step], steps, data)
+        value: Any = functools.reduce(operator.getitem, steps, data)
         if not isinstance(value, dict):
             message = f"given {shorten(value)}; give a mapping (`key: value`), or leave it out"
-            yield Finding(document.file, *document.find(steps)[1], ".".join(map(str, steps)), message)
+            yield Finding(document.file, *document.find(steps)[1], join_path(steps), message)
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

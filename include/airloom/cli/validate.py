@@ -1,0 +1,59 @@
+"""`airloom validate`: checks pipeline files, and tells every error of every file at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from airloom.errors import Finding, SpecError
+from airloom.settings import load_settings
+from airloom.spec import Pipeline, find_pipeline_files, find_root, load_pipeline
+
+
+def run(arguments: list[str]) -> int:
+    """Check the files; 0 where all are valid, else 1."""
+    parser = argparse.ArgumentParser(prog="airloom validate", description="Check pipeline files; every error at once.")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="files or folders [AIRLOOM_PIPELINES]")
+    parser.add_argument("--root", type=Path, help="folder of pipeline files [the nearest `pipelines` above the file]")
+    parser.add_argument("--environment", help="the overlay that applies [AIRLOOM_ENVIRONMENT]")
+    options = parser.parse_args(arguments)
+    settings = load_settings()
+    environment = options.environment or settings.environment
+    valid: list[tuple[Path, Pipeline]] = []
+    findings: list[Finding] = []
+    for path in _list_files(options.paths or [settings.pipelines]):
+        try:
+            valid.append((path, load_pipeline(path, options.root or find_root(path), environment)))
+        except SpecError as error:
+            findings.extend(error.findings)
+    findings.extend(find_twins(valid))
+    bad = {finding.file for finding in findings}
+    for path, pipeline in valid:
+        if str(path) not in bad:
+            print(f"{path}: OK, {pipeline.full_name}")
+    for finding in dict.fromkeys(findings):
+        print(finding, file=sys.stderr)
+    return 1 if findings else 0
+
+
+def find_twins(pipelines: list[tuple[Path, Pipeline]]) -> Iterator[Finding]:
+    """Pipelines of one team and name in several files: a finding for each but the first."""
+    first: dict[str, Path] = {}
+    for path, pipeline in pipelines:
+        other = first.setdefault(pipeline.full_name, path)
+        if other != path:
+            message = f"{pipeline.full_name} is the pipeline of {other} too; give each a name of its own"
+            yield Finding(str(path), 0, 0, "metadata.name", message)
+
+
+def _list_files(places: list[Path]) -> list[Path]:
+    """The files named, and those in the folders named; each once."""
+    files: dict[Path, None] = {}
+    for place in places:
+        found = list(find_pipeline_files(place)) if place.is_dir() else [place]
+        if not found:
+            raise SpecError(f"{place} holds no pipeline files (*.yaml); give a file, or run `airloom init`.")
+        files.update(dict.fromkeys(found))
+    return list(files)
