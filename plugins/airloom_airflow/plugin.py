@@ -1,11 +1,13 @@
 """What Airloom registers with Airflow. Found by the entry point `airflow.plugins` of this dist.
 
-Only the web server pays for the web part: elsewhere the plugin imports nothing. A task's links need no registration:
-Airflow reads their names from the serialised DAG.
+Loading it also imports what building DAGs needs: with `core.lazy_load_plugins` off, the scheduler does so before it
+forks its workers, and a task starts warm. Only the web server pays for the web part. A task's links need no
+registration: Airflow reads their names from the serialised DAG.
 """
 
 from __future__ import annotations
 
+import importlib
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +18,12 @@ class AirloomPlugin(AirflowPlugin):
     """Airloom's plugin: the artifacts endpoint."""
 
     name = "airloom"
+
+    @classmethod
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:
+        """Import what every task of ours needs."""
+        importlib.import_module("airloom_airflow.bundles.pipeline_file")
+        importlib.import_module("airloom.protocol.launch")
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # Airflow only reads it

@@ -20,7 +20,7 @@ class DriftTrigger(BaseTrigger):
     The event's payload is `{"waited": bool}`: whether a run was under way.
     """
 
-    def __init__(self, train_dag_id: str, poll_seconds: float = 5.0) -> None:
+    def __init__(self, train_dag_id: str, poll_seconds: float = 2.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.train_dag_id = train_dag_id
         self.poll_seconds = poll_seconds
