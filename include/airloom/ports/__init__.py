@@ -17,6 +17,21 @@ from airloom.ports.prediction_log import PredictionLog
 from airloom.ports.tables import Tables
 
 
+__all__ = [
+    "DataQuality",
+    "Deployment",
+    "DriftDetector",
+    "ExperimentTracker",
+    "FeatureStore",
+    "LineageSink",
+    "ModelRegistry",
+    "ObjectStore",
+    "Ports",
+    "PredictionLog",
+    "Tables",
+]
+
+
 class Ports(Protocol):
     """All that a stage may ask for. Each is made when first asked for, so a stage pays only for what it uses."""
 

@@ -123,6 +123,7 @@ def _build(found: Any, train: Train) -> Any:
             f"train.estimator {train.estimator!r} is no scikit-learn estimator class; "
             "for anything else write a function and name it as train.entrypoint"
         )
+    estimator: Any
     try:
         estimator = found(**train.params)
     except TypeError as error:

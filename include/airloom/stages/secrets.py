@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from airloom.errors import ConfigError
 
@@ -46,7 +46,7 @@ class Redactor:
 
     def stream(self, target: TextIO) -> TextIO:
         """A text stream that masks whole lines on their way to `target`; itself where there are no secrets."""
-        return _RedactedStream(target, self) if self._values else target
+        return cast(TextIO, _RedactedStream(target, self)) if self._values else target
 
 
 class _RedactedStream:

@@ -61,7 +61,7 @@ class SourceOpener:
             relation = self._batches(name, self.files(name, source))
         else:
             relation = self._file(name, self.files(name, source)[0], source)
-        if relation.limit(1).fetchone() is None:
+        if not relation.limit(1).fetchall():
             raise DataError(f"source {name!r} is empty: it has no rows. Give it data, or take it out of data.sources")
         return relation
 

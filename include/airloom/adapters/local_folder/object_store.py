@@ -90,7 +90,7 @@ def _put(uri: str, fill: Callable[[BinaryIO], object], publish: Callable[[str, P
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-            artifact = Artifact(uri=uri, digest=_digest(name), size=os.path.getsize(name))
+            artifact = Artifact(uri=uri, digest=_digest(name), size=Path(name).stat().st_size)
             publish(name, path)
         return artifact
     except FileExistsError:
@@ -111,5 +111,5 @@ def _temporary(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def _digest(name: str) -> str:
-    with open(name, "rb") as file:
+    with Path(name).open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
