@@ -30,6 +30,8 @@ class Section(BaseModel):
 
 
 class Metadata(Section):
+    """Whose pipeline it is, and what it is called."""
+
     name: Name
     """The pipeline's name, unique in its team."""
     team: Name
@@ -37,7 +39,9 @@ class Metadata(Section):
     owner: str = "airloom"
     """Shown as the DAGs' owner."""
     tags: tuple[str, ...] = ()
+    """Shown as the DAGs' tags."""
     description: str = ""
+    """What it is for, in a sentence; shown with the DAGs."""
 
 
 class Data(Section):
@@ -85,6 +89,7 @@ class Features(Section):
     """Features: Feast views, joined point in time to the rows, and materialised online."""
 
     views: dict[Name, FeatureView] = Field(min_length=1)
+    """Named Feast feature views."""
     schedule: str | None = None
     """Cron of the `features` DAG that materialises afresh. Left out: by hand."""
 
@@ -95,6 +100,7 @@ class Train(Section):
     target: str
     """Column to predict."""
     task: Literal["classification", "regression"] = "classification"
+    """What kind of prediction it is; metrics and monitoring go by it."""
     features: tuple[str, ...] = ()
     """Columns to learn from. Left out: all but key, timestamp and target."""
     estimator: DottedPath | None = None
@@ -107,6 +113,7 @@ class Train(Section):
     holdout: float = Field(default=0.2, gt=0, lt=1)
     """Share of the rows kept for evaluation: the newest where `data.timestamp` is given, else drawn by `seed`."""
     seed: int = 0
+    """Of the drawn holdout, and of the estimator where it takes `random_state`."""
     compute: Name = "cpu-small"
     """Compute profile of this stage."""
 
@@ -130,14 +137,17 @@ class Scenario(Section):
     """One behaviour the model must show: rows of features, and what is expected of the predictions."""
 
     name: str
+    """Says the behaviour, in words; the verdict carries it."""
     rows: tuple[dict[str, Any], ...] = Field(min_length=1)
     """Feature values; what is left out is missing (a null)."""
     change: dict[str, Any] | None = None
     """Values put over each row; the predictions after are compared to those before by `expect`."""
     expect: Literal["increase", "decrease", "same"] | None = None
+    """How every prediction moves once `change` is put over the rows."""
     tolerance: float = Field(default=1e-6, ge=0)
     """How far predictions may differ and still be the same."""
     minimum: float | None = None
+    """Lower bound on every prediction; see `maximum`."""
     maximum: float | None = None
     """Bounds on every prediction (the probability of the positive class, or the regressed value)."""
 
@@ -154,13 +164,18 @@ class Test(Section):
     """Behaviour tests before the gate: scenarios, and regression against the champion."""
 
     scenarios: tuple[Scenario, ...] = ()
+    """Behaviours that the model must show."""
     max_disagreement: float | None = Field(default=None, gt=0, le=1)
     """Share of holdout rows where the new model's decision may differ from the champion's."""
 
 
 class Threshold(Section):
+    """Bounds on one metric of the new model."""
+
     min: float | None = None
+    """The metric must be at least this."""
     max: float | None = None
+    """The metric must be at most this."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -173,6 +188,7 @@ class AgainstChampion(Section):
     """Not worse than the champion, both measured on the same holdout."""
 
     metric: Metric
+    """Metric of `evaluate` that is compared."""
     tolerance: float = Field(default=0.0, ge=0)
     """How much worse the new model may be, in the metric's own unit."""
 
@@ -181,6 +197,7 @@ class Gates(Section):
     """The gate: what a model must reach to be registered."""
 
     thresholds: dict[Metric, Threshold] = Field(default_factory=dict)
+    """Bounds by metric of `evaluate`."""
     champion: AgainstChampion | None = None
 
 
@@ -195,6 +212,7 @@ class Deploy(Section):
     """Deployment of the champion."""
 
     target: Literal["gateway"] = "gateway"
+    """Where the champion is served: Airloom's inference gateway."""
     timeout_seconds: float = Field(default=60, gt=0)
     """How long the gateway may take to serve the new champion."""
 
@@ -203,11 +221,16 @@ class Score(Section):
     """Batch scoring by the champion."""
 
     source: Source
+    """Rows to score."""
     sink: Sink
+    """Where the rows go, with their predictions."""
     schedule: str | None = None
+    """Cron of the `score` DAG. Left out: by hand."""
 
 
 class GroundTruth(Section):
+    """The true outcomes, which arrive late."""
+
     source: Source
     """Where the true outcomes arrive, late. Its rows are joined to the logged predictions on `data.key`."""
     target: str | None = None
@@ -229,8 +252,11 @@ class Performance(Section):
     """Live performance against late ground truth."""
 
     metric: Metric
+    """Metric of the logged predictions against the outcomes."""
     min: float | None = None
+    """Less than this is a breach."""
     max: float | None = None
+    """More than this is a breach."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -250,8 +276,10 @@ class Monitor(Section):
     """With fewer predictions than this no verdict is made."""
     drift: Drift | None = None
     ground_truth: GroundTruth | None = None
+    """Where the true outcomes arrive; `performance` needs it."""
     performance: Performance | None = None
     on_breach: Literal["retrain", "alert"] = "retrain"
+    """What a breach does: ask for a retraining, or only fail the run for people to see."""
     cooldown_minutes: float = Field(default=60, ge=0)
     """After a retraining was asked for, this long none is asked for again."""
 
@@ -274,6 +302,7 @@ class Spec(Section):
     retries: int = Field(default=2, ge=0)
     """How often a transient failure is retried."""
     retry_delay_seconds: float = Field(default=30, ge=0)
+    """How long to wait before a retry."""
     data: Data
     features: Features | None = None
     train: Train
@@ -303,6 +332,7 @@ class Pipeline(Section):
     apiVersion: Literal["airloom.io/v1"]
     kind: Literal["Pipeline"]
     metadata: Metadata
+    """Whose pipeline it is, and what it is called."""
     spec: Spec
 
     @property

@@ -17,6 +17,7 @@ class SecretRef(_Place):
     """A value kept out of the file: `AIRLOOM_SECRET_<NAME>`, or the file `<NAME>` in `AIRLOOM_SECRETS_DIR`."""
 
     secret: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+    """The secret's name."""
 
 
 class CsvSource(_Place):
@@ -32,6 +33,7 @@ class CsvSource(_Place):
 class ParquetSource(_Place):
     type: Literal["parquet"]
     path: str
+    """A Parquet file, or a glob of them."""
 
 
 class SqlSource(_Place):
@@ -49,7 +51,9 @@ class PackageSource(_Place):
     path: str
     """CSV or Parquet file inside the package."""
     columns: tuple[str, ...] = ()
+    """Column names, for a file without a header."""
     skip_rows: int = Field(default=0, ge=0)
+    """Lines before the header (or before the data, where `columns` is given)."""
 
 
 class BatchesSource(_Place):
