@@ -122,11 +122,15 @@ def _describe(error: yaml.YAMLError, file: str, text: str) -> Finding:
         before = text[:offset] if isinstance(offset, int) else ""
         place = (before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
         return Finding(file, *place, "", "not YAML: control characters are not allowed; remove them, or escape them")
+    lines = text.splitlines() or [""]
+    line, column = (mark.line, mark.column) if mark.line < len(lines) else (len(lines) - 1, len(lines[-1]))
     said = " ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
-    lines = text.splitlines()
-    tabbed = mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
+    begun = getattr(error, "context_mark", None)
+    if begun is not None and begun.line != line:
+        said += f" (begun in line {begun.line + 1})"
+    tabbed = "\t" in lines[line][: column + 1]
     remedy = "indent with spaces, not tabs" if tabbed else "check indentation, quotes and brackets here and just above"
-    return Finding(file, mark.line + 1, mark.column + 1, "", f"not YAML: {said}; {remedy}")
+    return Finding(file, line + 1, column + 1, "", f"not YAML: {said}; {remedy}")
 
 
 @dataclass

@@ -279,7 +279,7 @@ class Monitor(Section):
     """Where the true outcomes arrive; `performance` needs it."""
     performance: Performance | None = None
     on_breach: Literal["retrain", "alert"] = "retrain"
-    """What a breach does: ask for a retraining, or only fail the run for people to see."""
+    """What a breach does: ask for a retraining, or nothing beyond the verdict."""
     cooldown_minutes: float = Field(default=60, ge=0)
     """After a retraining was asked for, this long none is asked for again."""
 

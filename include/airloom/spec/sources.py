@@ -33,7 +33,7 @@ class CsvSource(_Place):
 class ParquetSource(_Place):
     type: Literal["parquet"]
     path: str
-    """A Parquet file, or a glob of them."""
+    """A Parquet file."""
 
 
 class SqlSource(_Place):
