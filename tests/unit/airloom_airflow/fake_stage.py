@@ -2,7 +2,7 @@
 
 Started as `<this> -m airloom.stages <stage> --context FILE --pointer FILE`. `params.behaviour.<stage>` is `permanent`,
 `transient`, `lost` or `hang` (tells its process id in `params.pid_file` and waits); else it succeeds with
-`params.facts.<stage>` and `params.links.<stage>`.
+`params.facts.<stage>` and `params.links.<stage>`. What it was told goes to `params.told_file`.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ def main(argv: list[str]) -> int:
     params = context.get("params", {})
     behaviour = params.get("behaviour", {}).get(stage, "succeed")
     print(f"fake {stage}: {behaviour}")
-    print("context:", json.dumps(context))
-    print("environ:", json.dumps(sorted(os.environ)))
+    if "told_file" in params:
+        Path(params["told_file"]).write_text(json.dumps({"context": context, "environ": sorted(os.environ)}))
     if behaviour == "lost":
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "hang":
