@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from airloom.errors import Finding, SpecError
 from airloom.spec.document import MAX_BYTES, load_document, parse_document
 
+TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0xD7FF))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
 )
 
@@ -70,13 +71,9 @@ def test_every_key_and_value_has_its_line_and_column() -> None:
 
 
 @given(JSON)
-@example({"": {"a\nb": [1e300, -0.0, "\U0001f600", "\x85\u2028", 2**80]}})
+@example({"": {"a\nb": [1e300, -0.0, "\x85\u2028", 2**80]}})
 def test_json_is_read_as_it_is(value: object) -> None:
-    has_nul = "\\u0000" in json.dumps(value)
-    text = json.dumps(value).replace("\\u0000", "")
-    text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    if not has_nul and "\\ud" not in text:
-        assert parse_document(text.encode(), "p.yaml").data == value
+    assert parse_document(json.dumps(value).encode(), "p.yaml").data == value
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="[]{}:,-?&*!|>'\"%@` \n\tab01#\0", max_size=200).map(str.encode))
@@ -89,15 +86,20 @@ def test_any_bytes_are_data_or_are_told(text: bytes) -> None:
     assert all(finding.file == "p.yaml" and finding.line >= 0 and finding.message for finding in findings)
 
 
-@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "[[{a: "])
-def test_a_megabyte_of_nesting_is_refused_in_a_process_that_lives(opening: str) -> None:
-    code = (
-        "import sys; from airloom.spec.document import parse_document; from airloom.errors import SpecError\n"
-        f"try: parse_document(({opening!r} * 1_000_000).encode()[:1_000_000], 'p.yaml')\n"
-        "except SpecError as error: print(error)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert "nested deeper than 50 levels" in ended.stdout or "a key must be text" in ended.stdout
+def test_a_megabyte_of_nesting_is_refused_in_a_process_that_lives() -> None:
+    code = """
+from airloom.errors import SpecError
+from airloom.spec.document import parse_document
+for opening in ("[", "{a: ", "- ", "? ", "[[{a: "):
+    try:
+        parse_document((opening * 1_000_000).encode()[:1_000_000], "p.yaml")
+    except SpecError as error:
+        print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    told = ended.stdout.splitlines()
+    assert ["nested deeper than 50 levels" in line for line in told] == [True, True, True, False, True]
+    assert "a key must be text" in told[3]
 
 
 def test_fifty_levels_are_read() -> None:

@@ -1,0 +1,93 @@
+"""The checks see what they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.checks.docs_true import find_faults as find_doc_faults
+from tests.checks.locks_true import find_faults as find_lock_faults
+from tests.checks.locks_true import read_lock
+
+HASH = "--hash=sha256:00"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small project in which everything is true."""
+    (tmp_path / "include").mkdir()
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "docker/stage-cpu").mkdir(parents=True)
+    (tmp_path / "Makefile").write_text("demo: setup\nsetup:\n")
+    (tmp_path / "include/settings.py").write_text('"AIRLOOM_HOME"')
+    (tmp_path / "include/pyproject.toml").write_text(
+        '[project]\nname = "airloom"\ndependencies = ["rich>=14"]\n'
+        'optional-dependencies = {duckdb = ["duckdb>=2"], embedded = ["airloom[duckdb]"]}\n'
+    )
+    (tmp_path / "plugins/pyproject.toml").write_text(
+        '[project]\nname = "airloom-airflow"\ndependencies = ["airloom"]\n'
+    )
+    (tmp_path / "tests/requirements.in").write_text("pytest>=8  # tests\n")
+    (tmp_path / "requirements.txt").write_text(f"rich==14.1 \\\n    {HASH}\n")
+    (tmp_path / "docker/stage-cpu/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
+    for name in ("airflow", "stages"):
+        (tmp_path / f"tests/requirements-{name}.txt").write_text(f"pytest==8.1 {HASH}\n")
+    return tmp_path
+
+
+def test_true_documents_have_no_faults(tree: Path) -> None:
+    text = (
+        "Run `make demo`, see `include/settings.py` and [it](include/settings.py#top); `AIRLOOM_HOME`, `build/x`.\n"
+        "```console\nmake demo STAY=0\n.venv/stages/bin/airloom validate   # all\n```\n"
+        '<!-- include: include/settings.py -->\n```python\n"AIRLOOM_HOME"```\n'
+    )
+    assert list(find_doc_faults(text, tree, tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("`make cake`", "there is no `make cake`; there are: demo, setup"),
+        ("```\nmake cake\n```", "there is no `make cake`"),
+        ("`airloom bake x`", "there is no `airloom bake`"),
+        ("`include/gone.py`", "names include/gone.py"),
+        ("[x](gone.md)", "links to gone.md"),
+        ("AIRLOOM_HOUSE", "names AIRLOOM_HOUSE, which nothing reads"),
+        ("<!-- include: include/settings.py -->\n", "is not current"),
+        ("<!-- include: include/settings.py -->\n```\nold\n```\n", "is not current"),
+        ("<!-- include: include/gone.py -->\n", "includes include/gone.py"),
+    ],
+)
+def test_what_a_document_says_untruly_is_told(tree: Path, text: str, words: str) -> None:
+    (fault,) = find_doc_faults(text, tree, tree)
+    assert words in fault
+
+
+def test_whole_locks_have_no_faults(tree: Path) -> None:
+    assert list(find_lock_faults(tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("lock", "words"),
+    [
+        ("", "docker/stage-cpu/requirements.txt: rich>=14 of include/pyproject.toml[embedded] is not in it"),
+        (
+            f"rich==13.0 {HASH}\nduckdb==2.0 {HASH}\n",
+            "rich==13.0 is not what include/pyproject.toml[embedded] asks for",
+        ),
+        (f"rich==14.1 {HASH}\n", "duckdb>=2 of include/pyproject.toml[embedded] is not in it"),
+        (f"rich==14.1\nduckdb==2.0 {HASH}\n", "rich==14.1 has no hash"),
+        (f"rich>=14 {HASH}\nrich==14.1 {HASH}\nduckdb==2.0 {HASH}\n", "pins no version"),
+    ],
+)
+def test_what_a_lock_lacks_is_told(tree: Path, lock: str, words: str) -> None:
+    (tree / "docker/stage-cpu/requirements.txt").write_text(lock)
+    assert any(words in fault for fault in find_lock_faults(tree))
+
+
+def test_a_lock_is_read_with_its_hashes() -> None:
+    assert read_lock(f"# c\nTyping_Extensions==4.1 \\\n    {HASH} \\\n    {HASH}\n    # via x\n") == (
+        {"typing-extensions": "4.1"},
+        [],
+    )
