@@ -6,8 +6,6 @@ import atexit
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -53,4 +51,6 @@ for folder in ("plugins", "dags", "pipelines", "artifacts", "airloom"):
 @cache
 def migrate_database() -> None:
     """Make Airflow's database, once a session."""
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    from airflow.utils.db import initdb
+
+    initdb()

@@ -12,7 +12,7 @@ from tests.unit.airloom_airflow import home
 
 
 @pytest.fixture(scope="module")
-def client() -> TestClient:
+def client(database) -> TestClient:
     from airflow.api_fastapi.app import create_app
 
     return TestClient(create_app(apps="core"), base_url="http://127.0.0.1:1", follow_redirects=False)
