@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import airloom
 from airloom.protocol import StageContext, StageResult
+
+NAMESPACE = "airloom"
+"""Of Airloom's own datasets, models and jobs."""
+PRODUCER = f"https://airloom.io/airloom/{airloom.__version__}"
+OWN_SCHEMA = "https://airloom.io/schemas/openlineage/1-0-0/facets.schema.json#/$defs/"
+"""Prefix of the schemas of Airloom's own facets."""
 
 
 class LineageSink(Protocol):

@@ -12,13 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-import airloom
+from airloom.ports.lineage_sink import NAMESPACE, OWN_SCHEMA, PRODUCER
 from airloom.protocol import Dataset, StageContext, Verdict
 
-NAMESPACE = "airloom"
 MODEL_FACET = "airloom_model"
-PRODUCER = f"https://airloom.io/airloom/{airloom.__version__}"
-OWN_SCHEMA = "https://airloom.io/schemas/openlineage/1-0-0/facets.schema.json#/$defs/"
 
 _SPEC = "https://openlineage.io/spec/facets"
 _VERSION_SCHEMA = f"{_SPEC}/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet"
