@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airloom.errors import AirloomError, DataError, UnavailableError
-from airloom.ports import ExperimentTracker, FeatureStore, ModelRegistry, ModelVersion, PredictionLog
+from airloom.ports import ExperimentTracker, FeatureStore, ModelRegistry, PredictionLog
+from airloom.ports.model_registry import ModelVersion
 from airloom.prediction import predict
 from airloom.serving.metrics import GatewayMetrics
 from airloom.stages.champion import CHAMPION
@@ -72,7 +73,7 @@ class ModelCatalogue:
         self._poll_seconds = poll_seconds
         self._models: Mapping[str, ServedModel] = {}
         self._failed: dict[str, tuple[str, float]] = {}
-        self._loading = threading.Lock()
+        self._loading = threading.RLock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="registry", daemon=True)
         self.known = False
@@ -177,11 +178,12 @@ class ModelCatalogue:
         return ServedModel(champion.name, champion.version, metadata, estimator, stores)
 
     def _drop(self, name: str) -> None:
-        served = self._models.get(name)
-        if served is not None:
-            self._models = {key: model for key, model in self._models.items() if key != name}
-            self._metrics.served.remove(name, served.version)
-            log.info("%s has no champion any more; it is not served", name)
+        with self._loading:
+            served = self._models.get(name)
+            if served is not None:
+                self._models = {key: model for key, model in self._models.items() if key != name}
+                self._metrics.served.remove(name, served.version)
+                log.info("%s has no champion any more; it is not served", name)
 
     def _tell(self, trouble: str | None) -> None:
         if trouble != self.trouble:

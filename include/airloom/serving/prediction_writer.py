@@ -84,14 +84,7 @@ class PredictionWriter:
                 return
 
     def _write(self, key: _Key) -> None:
-        with self._changed:
-            answers, rest, total = self._waiting.pop(key), [], 0
-            while answers and total < _BATCH_ROWS:
-                total += answers[0][0]
-                rest.append(answers.pop(0))
-            answers, rest = rest, answers
-            if rest:
-                self._waiting[key] = rest
+        answers, total = self._take(key)
         try:
             self._logs[key].append(_frame(answers))
         except Exception as error:
@@ -107,6 +100,18 @@ class PredictionWriter:
         self.trouble = None
         with self._changed:
             self._grow(-total)
+
+    def _take(self, key: _Key) -> tuple[list[tuple[int, _Rows]], int]:
+        """The oldest answers of a model, and how many rows they are; at most about a batch."""
+        with self._changed:
+            waiting = self._waiting.pop(key)
+            total, end = 0, 0
+            while end < len(waiting) and total < _BATCH_ROWS:
+                total += waiting[end][0]
+                end += 1
+            if waiting[end:]:
+                self._waiting[key] = waiting[end:]
+            return waiting[:end], total
 
     def _grow(self, count: int) -> None:
         self._count += count
