@@ -16,7 +16,6 @@ from airloom.ports.object_store import ObjectStore
 from airloom.ports.prediction_log import PredictionLog
 from airloom.ports.tables import Tables
 
-
 __all__ = [
     "DataQuality",
     "Deployment",

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
-from airloom.errors import ConfigError
+from airloom.errors import ConfigError, SpecError
 from airloom.settings import load_settings
+from airloom.spec.document import parse_document
 from airloom_airflow.bundles.stub import Stub, build_stub
 
 _log = logging.getLogger(__name__)
@@ -168,8 +168,7 @@ def _read(path: Path) -> bytes:
 def _find_name(path: Path, text: bytes) -> tuple[str, str] | None:
     """(team, name) that a file claims, as far as it can be told without the loader."""
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        metadata = document["metadata"]
+        metadata = parse_document(text, str(path)).data["metadata"]
         return str(metadata.get("team", path.parent.name)), str(metadata["name"])
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError):
+    except (SpecError, LookupError, TypeError, AttributeError):
         return None
