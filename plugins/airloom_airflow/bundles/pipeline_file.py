@@ -5,6 +5,7 @@ Pure but for reading the pipeline file and its defaults. What it raises becomes 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ def build_dags(path: str, root: str, environment: str | None = None, twins: tupl
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: cannot be read as a pipeline file: {error}") from error
     wanted = get_parsing_context().dag_id
-    source = Path(path).relative_to(root).as_posix()
+    digest = hashlib.sha256(pipeline.model_dump_json().encode()).hexdigest()[:16]
+    source = f"`{Path(path).relative_to(root).as_posix()}` (resolved: `{digest}`)"
     return {
         plan.dag_id: build_dag(pipeline, plan, source)
         for plan in build_plans(pipeline)

@@ -37,6 +37,7 @@ def build_dag(pipeline: Pipeline, plan: DagPlan, source: str) -> DAG:
     Args:
         pipeline: the resolved pipeline file.
         plan: which of its DAGs.
-        source: the pipeline file's name, shown in the DAG's documentation.
+        source: the pipeline file and the digest of what it resolves to, shown in the DAG's documentation. With the
+            digest every change of the pipeline is a new version of the DAG.
     """
     return _BUILDERS[plan.family](pipeline, plan, source)

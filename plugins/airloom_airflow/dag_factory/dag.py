@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ _DOCUMENTATION = """\
 
 {description}
 
-Pipeline `{name}`, made from `{source}` (resolved: `{digest}`).
+Pipeline `{name}`, made from {source}.
 """
 
 
@@ -28,7 +27,7 @@ def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: st
     Args:
         pipeline: the resolved pipeline file.
         plan: the DAG's plan.
-        source: the pipeline file's name.
+        source: the pipeline file and the digest of what it resolves to.
         purpose: one sentence on what the family does.
         more: further arguments of `airflow.sdk.DAG`.
     """
@@ -41,7 +40,6 @@ def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: st
             description=metadata.description,
             name=pipeline.full_name,
             source=source,
-            digest=hashlib.sha256(pipeline.model_dump_json().encode()).hexdigest()[:16],
         ),
         schedule=build_schedule(pipeline, plan),
         catchup=False,

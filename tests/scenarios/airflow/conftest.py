@@ -1,0 +1,43 @@
+"""Whole DAG runs against a throw-away Airflow home, the same that the Airflow side's unit tests use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.unit.airloom_airflow import fake_stage, home
+from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
+
+
+@pytest.fixture(scope="session")
+def database() -> None:
+    home.migrate_database()
+
+
+@pytest.fixture
+def dags(database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], dict]:
+    """Takes a pipeline up as the DAG processor does; returns its DAGs by family."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable} -S\n{Path(fake_stage.__file__).read_text()}")
+    python.chmod(0o755)
+    monkeypatch.setenv("AIRLOOM_STAGE_PYTHON", str(python))
+    monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", (tmp_path / "artifacts").as_uri())
+
+    def take_up(name: str, text: str = FULL) -> dict:
+        write_pipeline(home.HOME / "pipelines", name, text=text)
+        DagBundlesManager().sync_bundles_to_db()
+        [bundle] = DagBundlesManager().get_all_dag_bundles()
+        bundle.initialize()
+        bundle.refresh()
+        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        assert bag.import_errors == {}
+        sync_bag_to_db(bag, bundle.name, bundle_version=None)
+        prefix = f"ops__{name}__"
+        return {dag_id.removeprefix(prefix): dag for dag_id, dag in bag.dags.items() if dag_id.startswith(prefix)}
+
+    return take_up
