@@ -177,3 +177,13 @@ def test_a_pipelines_every_family_is_loaded(bundle, pipelines):
     bundle.refresh()
     families = {"train", "features", "score", "monitor", "promote", "rollback"}
     assert set(load(bundle).dags) == {f"ops__whole__{family}" for family in families}
+
+
+def test_a_megabyte_of_nesting_is_one_import_error_and_crashes_nothing(bundle, pipelines):
+    write_pipeline(pipelines, "good")
+    (pipelines / "ops" / "hostile.yaml").write_text("[" * 999_999)
+    bundle.refresh()
+    bag = load(bundle)
+    assert set(bag.dags) == {"ops__good__train"}
+    (error,) = bag.import_errors.values()
+    assert "hostile.yaml:1:51: nested deeper than 50 levels" in error
