@@ -73,6 +73,12 @@ def infer_types(frame: pd.DataFrame, features: Sequence[str]) -> dict[str, Featu
     return found
 
 
+def ordered_types(metadata: Mapping[str, Any]) -> dict[str, FeatureType]:
+    """The features' types in the order that the model learnt them: a store of metadata may sort a mapping's keys."""
+    types = metadata["types"]
+    return {name: types[name] for name in metadata["features"]}
+
+
 def prepare(frame: pd.DataFrame, types: Mapping[str, FeatureType]) -> pd.DataFrame:
     """The features only, in order: numbers as float64, text as objects, what is missing as NaN or None."""
     import numpy as np
@@ -95,11 +101,11 @@ def predict(model: Any, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> Ans
     Args:
         model: a fitted estimator.
         frame: one row an answer; has at least the model's features.
-        metadata: the model's `airloom` metadata; `types` and `classes` are used.
+        metadata: the model's `airloom` metadata; `features`, `types` and `classes` are used.
     """
     import numpy as np
 
-    given = prepare(frame, metadata["types"])
+    given = prepare(frame, ordered_types(metadata))
     classes = metadata.get("classes")
     decision = np.asarray(model.predict(given))
     if classes is None or not hasattr(model, "predict_proba"):

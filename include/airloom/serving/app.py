@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from airloom import __version__
 from airloom.errors import PermanentError, UnavailableError
 from airloom.ports.prediction_log import MODEL_VERSION, RECEIVED_AT, REQUEST_ID
+from airloom.prediction import ordered_types
 from airloom.serving import schemas
 from airloom.serving.catalogue import ModelCatalogue, ServedModel
 from airloom.serving.inference import infer, output_tensors
@@ -277,7 +278,9 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "name": model.name,
         "versions": [model.version],
         "platform": "scikit-learn",
-        "inputs": [{"name": name, "datatype": kinds[kind], "shape": [-1]} for name, kind in metadata["types"].items()],
+        "inputs": [
+            {"name": name, "datatype": kinds[kind], "shape": [-1]} for name, kind in ordered_types(metadata).items()
+        ],
         "outputs": output_tensors(metadata),
         "parameters": {key: metadata.get(key) for key in ("key", "timestamp", "target", "task", "classes", "views")},
     }
@@ -295,8 +298,8 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _refuse(status: int, message: str) -> JSONResponse:
-    # A body that was not read to its end leaves nothing to read the next request from.
-    headers = {"Connection": "close"} if status in (404, 413) else None
+    # A body that is not read to its end leaves nothing to read the next request from.
+    headers = {"Connection": "close"} if status == 413 else None
     return JSONResponse({"error": message}, status, headers)
 
 

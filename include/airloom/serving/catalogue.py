@@ -166,7 +166,7 @@ class ModelCatalogue:
 
     def _open(self, champion: ModelVersion) -> ServedModel:
         metadata = champion.metadata
-        missing = [key for key in ("team", "pipeline", "types") if not metadata.get(key)]
+        missing = [key for key in ("team", "pipeline", "features", "types") if not metadata.get(key)]
         if missing:
             raise DataError(
                 f"its metadata lacks airloom's {', '.join(missing)}: it was not logged by an Airloom pipeline; "

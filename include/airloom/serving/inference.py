@@ -12,7 +12,7 @@ from typing import Any
 
 from airloom.errors import DataError, UnavailableError
 from airloom.ports.prediction_log import PREDICTION
-from airloom.prediction import Answer, predict
+from airloom.prediction import Answer, FeatureType, ordered_types, predict
 from airloom.serving.catalogue import ServedModel
 from airloom.serving.tensors import Column, InferenceRequest, RequestError
 
@@ -41,7 +41,7 @@ def infer(model: ServedModel, request: InferenceRequest) -> Inference:
     """
     import pandas as pd
 
-    types: Mapping[str, str] = model.metadata["types"]
+    types = ordered_types(model.metadata)
     _check_columns(model, request, types)
     columns = {name: column.values for name, column in request.columns.items()}
     columns |= _fill(model, request, types)
@@ -71,7 +71,7 @@ def output_tensors(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _check_columns(model: ServedModel, request: InferenceRequest, types: Mapping[str, str]) -> None:
+def _check_columns(model: ServedModel, request: InferenceRequest, types: Mapping[str, FeatureType]) -> None:
     entities = {str(view["entity"]) for view in model.metadata.get("views", {}).values()}
     beside = {*model.metadata.get("key", ()), *entities}
     if model.metadata.get("timestamp"):
@@ -85,7 +85,7 @@ def _check_columns(model: ServedModel, request: InferenceRequest, types: Mapping
             raise RequestError(f"input {name!r} has datatype {column.datatype}; the feature is {wants}")
 
 
-def _fill(model: ServedModel, request: InferenceRequest, types: Mapping[str, str]) -> dict[str, list[Any]]:
+def _fill(model: ServedModel, request: InferenceRequest, types: Mapping[str, FeatureType]) -> dict[str, list[Any]]:
     """The features that the request lacks, looked up by the entities that it has."""
     lacking = [name for name in types if name not in request.columns]
     filled: dict[str, list[Any]] = {}
