@@ -1,0 +1,8 @@
+"""Lineage as OpenLineage events. Chosen by `airloom.stages.wiring`.
+
+The vendor's library loads when the first event is told.
+"""
+
+from airloom.adapters.openlineage.file_sink import FileLineageSink
+
+__all__ = ["FileLineageSink"]
