@@ -1,270 +1,306 @@
-"""The warm stage host: `python -m airloom.stages.host --socket PATH` imports what stages need once, and forks for each.
+"""`python -m airloom.stages.host --socket PATH`: the warm stage host. It has loaded what stages use, and forks one
+child per stage, so that a stage starts in milliseconds. `airloom.protocol.launch` is its client.
 
-A stage's cold imports cost 2–6 s; a fork of a process that has them costs milliseconds. The launching side is
-`airloom.protocol.launch`: it sends one JSON line (argv, environ, cwd) with the descriptor that the stage writes to,
-and gets back one JSON line with the exit status (negative: the signal). When the launcher goes away, its stage is
-ended. The child runs `airloom.stages.runner.main`, as a fresh process would.
+It has one thread, and none of what it loads may start another: a fork copies only the thread that calls it. A child is
+its own session with the asker's environment, folder and output, and runs the same `runner.main` as a fresh process. It
+does not choose adapters, and it keeps nothing between stages.
 """
 
 from __future__ import annotations
 
 import argparse
+import array
+import atexit
 import contextlib
 import gc
 import importlib
 import json
 import logging
 import os
+import random
 import selectors
 import signal
 import socket
 import sys
 import time
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 
+import airloom.adapters
+import airloom.stages
 from airloom.protocol.launch import GRACE_SECONDS
-from airloom.stages import STAGE_NAMES
 from airloom.stages.lifeline import die_with
+from airloom.stages.runner import main as run_stage
 from airloom.telemetry import switch_off
 
-PRELOADED = (
-    *(f"airloom.stages.{name}" for name in STAGE_NAMES),
-    "airloom.adapters.duckdb",
-    "airloom.adapters.evidently",
-    "airloom.adapters.feast",
-    "airloom.adapters.gateway",
-    "airloom.adapters.great_expectations",
-    "airloom.adapters.local_folder",
-    "airloom.adapters.mlflow",
-    "airloom.adapters.openlineage",
-    "airloom.adapters.prediction_files",
-    "mlflow.data",
-    "mlflow.data.pandas_dataset",
-    "mlflow.models",
+_VENDORS = (
+    "duckdb",
+    "evidently",
+    "feast",
+    "great_expectations",
     "mlflow.sklearn",
-    "mlflow.store.artifact.mlflow_artifacts_repo",
-    "mlflow.store.artifact.models_artifact_repo",
-    "mlflow.store.tracking.rest_store",
-    "sklearn.compose",
+    "mlflow.tracking",
+    "pandas",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
     "sklearn.ensemble",
-    "sklearn.impute",
     "sklearn.linear_model",
     "sklearn.metrics",
+    "sklearn.model_selection",
     "sklearn.pipeline",
     "sklearn.preprocessing",
 )
-_LONGEST_REQUEST = 64 << 20
-_TICK_SECONDS = 0.5
 
 log = logging.getLogger("airloom.stages.host")
 
 
-@dataclass
-class _Call:
-    """One launcher's connection, and the stage that was forked for it."""
-
-    connection: socket.socket
-    request: bytearray = field(default_factory=bytearray)
-    descriptors: list[int] = field(default_factory=list)
-    process: int | None = None
-    pidfd: int | None = None
-    kill_at: float | None = None
-
-
-class StageHost:
-    """Serves launchers on one Unix socket, in one thread: what forks must hold no lock of another's.
-
-    Args:
-        path: of the socket; its folder is made, closed to others.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._selector = selectors.DefaultSelector()
-        self._calls: dict[int, _Call] = {}
-        self._ending = False
-
-    def serve(self) -> None:
-        """Serve until SIGTERM or SIGINT; then end the stages that run, and remove the socket."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        mask = os.umask(0o177)
-        try:
-            self._socket.bind(str(self._path))
-        finally:
-            os.umask(mask)
-        self._socket.listen(64)
-        self._selector.register(self._socket, selectors.EVENT_READ)
-        log.info("ready at %s", self._path)
-        try:
-            while not self._ending or self._calls:
-                self._step()
-        finally:
-            self._path.unlink(missing_ok=True)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._ending = True
-        for call in self._calls.values():
-            _end(call)
-
-    def _step(self) -> None:
-        for key, _ in self._selector.select(_TICK_SECONDS):
-            if key.fileobj is self._socket:
-                self._accept()
-            elif key.fd in self._calls:
-                self._read(self._calls[key.fd])
-            elif isinstance(key.data, _Call):
-                self._finish(key.data)
-        for call in self._calls.values():
-            if call.kill_at is not None and time.monotonic() > call.kill_at and call.process is not None:
-                _signal(call.process, signal.SIGKILL)
-
-    def _accept(self) -> None:
-        connection, _ = self._socket.accept()
-        self._calls[connection.fileno()] = _Call(connection)
-        self._selector.register(connection, selectors.EVENT_READ)
-
-    def _read(self, call: _Call) -> None:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(call.connection, 1 << 16, 1)
-        except OSError:
-            data, descriptors = b"", []
-        call.descriptors += descriptors
-        call.request += data
-        if not data:
-            self._selector.unregister(call.connection)
-            if call.process is None:
-                self._close(call)
-            else:
-                _end(call)  # the launcher went away, or closed its half to say: end it
-        elif call.process is None and call.request.endswith(b"\n"):
-            self._fork(call)
-        elif len(call.request) > _LONGEST_REQUEST:
-            self._selector.unregister(call.connection)
-            self._close(call)
-
-    def _fork(self, call: _Call) -> None:
-        request = json.loads(bytes(call.request))
-        host = os.getpid()
-        process = os.fork()
-        if process == 0:
-            self._run(request, call, host)
-        for descriptor in call.descriptors:
-            os.close(descriptor)
-        call.descriptors.clear()
-        call.request.clear()
-        call.process, call.pidfd = process, os.pidfd_open(process)
-        self._selector.register(call.pidfd, selectors.EVENT_READ, call)
-
-    def _run(self, request: dict[str, object], call: _Call, host: int) -> None:
-        """In the child: become the stage. Never returns."""
-        status = 1
-        try:
-            os.setsid()
-            die_with(host)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            os.dup2(call.descriptors[0], 1)
-            os.dup2(call.descriptors[0], 2)
-            self._selector.close()
-            self._socket.close()
-            for other in self._calls.values():
-                other.connection.close()
-            sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 – a descriptor
-            sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 – a descriptor
-            environ, cwd, argv = request["environ"], request["cwd"], request["argv"]
-            assert isinstance(environ, dict)
-            assert isinstance(argv, list)
-            os.environ.clear()
-            os.environ.update(environ)
-            os.chdir(str(cwd))
-            _seed()
-
-            from airloom.stages.runner import main
-
-            status = main(argv)
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(status)
-
-    def _finish(self, call: _Call) -> None:
-        """The stage's leader has ended: take the rest of its group along, and tell the launcher."""
-        assert call.process is not None
-        assert call.pidfd is not None
-        _signal(call.process, signal.SIGKILL)
-        _, waited = os.waitpid(call.process, 0)
-        self._selector.unregister(call.pidfd)
-        os.close(call.pidfd)
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(call.connection)
-        with contextlib.suppress(OSError):
-            call.connection.sendall(json.dumps({"status": os.waitstatus_to_exitcode(waited)}).encode() + b"\n")
-        self._close(call)
-
-    def _close(self, call: _Call) -> None:
-        self._calls.pop(call.connection.fileno(), None)
-        for descriptor in call.descriptors:
-            os.close(descriptor)
-        call.connection.close()
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m airloom.stages.host", description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen at; its folder is made 0700")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    switch_off(os.environ)
+    started = time.monotonic()
+    preload()
+    log.info("loaded in %.1f s; listening at %s", time.monotonic() - started, arguments.socket)
+    with contextlib.closing(StageHost(arguments.socket)) as host:
+        host.serve()
+    return 0
 
 
 def preload() -> None:
-    """Import what stages need; what is not installed is told, and left to the stage that needs it."""
-    for name in PRELOADED:
+    """Load the adapters, the stages and the vendors' heavy modules. What cannot be loaded is told and left out."""
+    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # pyarrow's allocator has one else
+    threads = count_threads()
+    for name in [*_VENDORS, *_find_modules(airloom.adapters), *_find_modules(airloom.stages)]:
         try:
             importlib.import_module(name)
         except Exception as error:
-            log.warning("cannot preload %s: %s", name, error)
-    threads = len(list(Path("/proc/self/task").iterdir())) if sys.platform == "linux" else 1
-    if threads > 1:
-        log.warning("%d threads run after the imports; a fork does not carry them over", threads)
+            log.warning("not loaded: %s (%s: %s)", name, type(error).__name__, error)
+        before, threads = threads, count_threads()
+        if threads > before:
+            log.warning("loading %s started a thread; forking beside it may hang a stage", name)
     gc.collect()
-    gc.freeze()  # so that children do not copy every page that the collector would touch
+    gc.freeze()
 
 
-def _seed() -> None:
-    import numpy as np
-
-    np.random.seed()
-
-
-def _end(call: _Call) -> None:
-    if call.process is not None and call.kill_at is None:
-        call.kill_at = time.monotonic() + GRACE_SECONDS
-        _signal(call.process, signal.SIGTERM)
+def count_threads() -> int:
+    """Threads of this process, native ones too where the system tells them."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else 1
 
 
-def _signal(process: int, number: int) -> None:
+def _find_modules(package: ModuleType) -> list[str]:
+    """All modules below a package; nothing is loaded to learn it."""
+    root = Path(package.__path__[0])
+    files = (file.relative_to(root).with_suffix("") for file in sorted(root.rglob("*.py")))
+    names = (".".join((package.__name__, *(part for part in file.parts if part != "__init__"))) for file in files)
+    return [name for name in names if not name.endswith((".__main__", ".host"))]
+
+
+@dataclass(eq=False)
+class _Asker:
+    """One connection: its request as far as it has come, then the stage that runs for it."""
+
+    connection: socket.socket
+    text: bytes = b""
+    output: int | None = None
+    child: int | None = None
+    kill_at: float | None = None
+    """When the stage is ending: the time from which SIGKILL is due."""
+
+
+@dataclass
+class StageHost:
+    """The socket, its askers and their stages.
+
+    Args:
+        path: where to listen. A stale socket there is replaced.
+    """
+
+    path: Path
+    _askers: set[_Asker] = field(default_factory=set)
+    _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.parent.chmod(0o700)
+        self.path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self.path))
+        self.path.chmod(0o600)
+        self._listener.listen()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Serve until a signal says stop; then end the stages that still run."""
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the selector
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        while not self._stopping or self._askers:
+            ending = any(asker.kill_at for asker in self._askers)
+            for key, _ in self._selector.select(0.1 if ending else None):
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fileobj is self._woken:
+                    with contextlib.suppress(BlockingIOError):
+                        while self._woken.recv(4096):
+                            pass
+                else:
+                    self._read(key.data)
+            if self._stopping:
+                for asker in list(self._askers):
+                    self._end(asker)
+            self._reap()
+
+    def close(self) -> None:
+        """Stop listening, and take the socket away."""
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        asker = _Asker(connection)
+        self._askers.add(asker)
+        self._selector.register(connection, selectors.EVENT_READ, asker)
+
+    def _read(self, asker: _Asker) -> None:
+        """Take in a part of the request; or learn that the asker has gone."""
+        try:
+            data, ancillary, _, _ = asker.connection.recvmsg(65536, socket.CMSG_SPACE(4))
+        except OSError:
+            data, ancillary = b"", []
+        for _, kind, content in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                (asker.output,) = array.array("i", content)
+        if not data:
+            self._selector.unregister(asker.connection)
+            self._end(asker)
+            return
+        asker.text += data
+        if asker.text.endswith(b"\n") and asker.output is not None and asker.child is None:
+            self._fork(asker, asker.output)
+
+    def _fork(self, asker: _Asker, output: int) -> None:
+        request = json.loads(asker.text)
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            self._become(parent, output, request)
+        os.close(output)
+        asker.child, asker.text = child, b""
+        log.info("stage %s is process %d", request["argv"][0], child)
+
+    def _become(self, parent: int, output: int, request: dict[str, object]) -> None:
+        """In the child: turn into the stage. Does not return."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.setsid()
+            die_with(parent)
+            _redirect(output)
+            self._selector.close()
+            for each in (self._listener, self._woken, self._waker, *(asker.connection for asker in self._askers)):
+                each.close()
+            status = _run(request)
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                atexit._run_exitfuncs()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            os._exit(status)
+
+    def _end(self, asker: _Asker) -> None:
+        """Nobody waits for this stage any more: end its whole group."""
+        if asker.child is None:
+            self._forget(asker)
+        elif asker.kill_at is None:
+            asker.kill_at = time.monotonic() + GRACE_SECONDS
+            _kill_group(asker.child, signal.SIGTERM)
+
+    def _reap(self) -> None:
+        for asker in list(self._askers):
+            if asker.child is None:
+                continue
+            if asker.kill_at and time.monotonic() > asker.kill_at:
+                _kill_group(asker.child, signal.SIGKILL)
+            # Reaped last: until then the group's number cannot become another's.
+            if os.waitid(os.P_PID, asker.child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+                continue
+            _kill_group(asker.child, signal.SIGKILL)
+            status = os.waitstatus_to_exitcode(os.waitpid(asker.child, 0)[1])
+            with contextlib.suppress(OSError):
+                asker.connection.sendall(json.dumps({"status": status}).encode() + b"\n")
+            self._forget(asker)
+
+    def _forget(self, asker: _Asker) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(asker.connection)
+        if asker.child is None and asker.output is not None:
+            os.close(asker.output)
+        asker.connection.close()
+        self._askers.discard(asker)
+
+
+def _kill_group(leader: int, number: int) -> None:
     try:
-        os.killpg(process, number)
-    except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError):  # not a group of its own yet
-            os.kill(process, number)
+        os.killpg(leader, number)
+    except ProcessLookupError:  # it has not come to setsid yet, or only its zombie is left
+        os.kill(leader, number)
+    except PermissionError:
+        pass
 
 
-def main() -> None:
-    """Read the command line, preload, serve."""
-    parser = argparse.ArgumentParser(prog="python -m airloom.stages.host", description=__doc__)
-    parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
-    arguments = parser.parse_args()
-    switch_off(os.environ)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    preload()
-    StageHost(arguments.socket).serve()
+def _redirect(output: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(nothing)
+    os.close(output)
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+
+
+def _run(request: dict[str, object]) -> int:
+    """Run the stage with the asker's environment, folder and search path, as a fresh process would."""
+    argv, environ, folder = request["argv"], request["environ"], request["cwd"]
+    assert isinstance(argv, list)
+    assert isinstance(environ, dict)
+    assert isinstance(folder, str)
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(folder)
+    paths = [folder, *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.path[:] = [*paths, *(path for path in sys.path[1:] if path not in paths)]
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if threadpoolctl := sys.modules.get("threadpoolctl"):
+        threadpoolctl.threadpool_limits(int(environ["OMP_NUM_THREADS"]))
+    return run_stage(argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
