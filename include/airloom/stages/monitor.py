@@ -188,8 +188,11 @@ def _comparable(rows: pd.DataFrame, columns: tuple[str, ...], metadata: Any) -> 
 
 def _digest(window: pd.DataFrame) -> str:
     """Of the window's rows, whatever their order."""
-    lines = sorted(window.astype(str).agg("\x1f".join, axis=1)) if len(window) else []
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    import pandas as pd
+
+    text = window[sorted(window.columns)].astype(str)
+    rows = sorted(pd.util.hash_pandas_object(text, index=False).tolist()) if len(window) else []
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
 STAGE = Stage(run=_run, reads=("data", "train", "monitor"))
