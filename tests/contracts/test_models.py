@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from tests.fakes.models import MemoryRegistry, MemoryTracker
 
 from airloom.adapters.mlflow import MlflowExperimentTracker, MlflowModelRegistry
 from airloom.errors import AirloomError, ConfigError, DataError, UnavailableError
 from airloom.prediction import predict
-from tests.fakes.models import MemoryRegistry, MemoryTracker
 
 METADATA = {"types": {"x": "number"}, "features": ["x"], "classes": [False, True], "team": "t"}
 
@@ -24,16 +26,15 @@ class Pair:
 
 
 @pytest.fixture(scope="module", params=["mlflow", "memory"])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     if request.param == "memory":
         tracker = MemoryTracker()
-        return Pair(tracker, MemoryRegistry(tracker))
+        yield Pair(tracker, MemoryRegistry(tracker))
+        return
     folder = tmp_path_factory.mktemp("mlflow")
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.chdir(folder)  # MLflow puts artifacts of a SQLite store below the working folder
-    request.addfinalizer(monkeypatch.undo)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    return Pair(MlflowExperimentTracker(uri), MlflowModelRegistry(uri))
+    with contextlib.chdir(folder):  # MLflow puts artifacts of a SQLite store below the working folder
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        yield Pair(MlflowExperimentTracker(uri), MlflowModelRegistry(uri))
 
 
 def train(pair: Pair, experiment: str) -> tuple[str, str]:

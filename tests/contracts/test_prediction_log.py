@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tests.fakes.stores import MemoryPredictionLog
 
 from airloom.adapters.local_folder import LocalFolderObjectStore
 from airloom.adapters.prediction_files import PredictionFilesLog
 from airloom.errors import ConfigError, UnavailableError
 from airloom.ports import PredictionLog
-from tests.fakes.stores import MemoryPredictionLog
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 

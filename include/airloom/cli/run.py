@@ -1,4 +1,4 @@
-"""`airloom run`: a pipeline's stages in order, without Airflow, each a process of its own. For development."""
+"""`airloom run`: a pipeline's stages in the order of its plan, each a process of its own, without Airflow."""
 
 from __future__ import annotations
 
@@ -8,193 +8,181 @@ import secrets
 import sys
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import JsonValue
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from airloom.errors import AirloomError, ConfigError
-from airloom.protocol import ResultPointer, StageContext, StageResult
+from airloom.protocol import StageContext, StageResult
+from airloom.protocol.context import result_uri
 from airloom.protocol.launch import StageFailedError, StageInterruptedError, launch_stage
 from airloom.settings import Settings, load_settings
-from airloom.spec import Pipeline, build_plans, find_root, load_pipeline
-from airloom.spec.plan import FAMILIES
+from airloom.spec import Pipeline, find_root, load_pipeline
+from airloom.spec.plan import FAMILIES, DagPlan, asset_uri, build_plan, build_plans
+from airloom.stages.wiring import EmbeddedPorts
 
-_KEPT_LINES = 2000
+_KEPT_LINES = 400
 
 
 def run(arguments: list[str]) -> int:
-    """Run one family of the pipeline's stages; 1 when a stage fails."""
-    parser = argparse.ArgumentParser(prog="airloom run", description=__doc__)
-    parser.add_argument("file", type=Path, help="the pipeline file")
-    parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
-    parser.add_argument("--family", choices=FAMILIES, default="train", help="which DAG's stages [%(default)s]")
-    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="such as version=3")
-    parser.add_argument("--environment", help="overlay that applies [AIRLOOM_ENVIRONMENT]")
-    parser.add_argument("--verbose", action="store_true", help="show the stages' logs as they come")
-    options = parser.parse_args(arguments)
+    """Run the stages; 0 when all succeeded, else 1."""
+    options = _parse(arguments)
     settings = load_settings()
+    root = find_root(options.file)
+    pipeline = load_pipeline(options.file, root, options.environment or settings.environment)
+    plan = _find_plan(pipeline, options.family)
+    stages = [task.stage for task in plan.tasks]
+    if options.until and options.until not in stages:
+        raise ConfigError(f"--until {options.until}: the {options.family} plan has no such stage; it has: "
+                          f"{', '.join(stages)}")  # fmt: skip
     settings.home.mkdir(parents=True, exist_ok=True)
-    file = options.file.absolute()
-    pipeline = load_pipeline(file, find_root(file), options.environment or settings.environment)
-    return _Run(pipeline, settings, _read_params(options.param), Console(), options.verbose).run(
-        options.family, options.until
-    )
+    local = LocalRun(pipeline, settings, params=dict(options.param), verbose=options.verbose)
+    local.console.print(f"[bold]{pipeline.full_name}[/bold] {options.family}, run {local.run_id}", highlight=False)
+    done = True
+    for stage in stages:
+        done = local.tell_drift() if stage == "drift" else local.run_stage(stage)
+        if not done or stage == options.until:
+            break
+    local.print_summary()
+    return 0 if done else 1
 
 
-class _Run:
-    def __init__(
-        self, pipeline: Pipeline, settings: Settings, params: dict[str, str], console: Console, verbose: bool
-    ) -> None:
-        self._pipeline = pipeline
-        self._settings = settings
-        self._params = params
-        self._console = console
-        self._verbose = verbose
-        now = datetime.now(UTC)
-        self._run_id = f"local-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-        metadata = pipeline.metadata
-        self._prefix = f"{settings.artifacts_uri}/{metadata.team}/{metadata.name}"
+@dataclass
+class LocalRun:
+    """One run of a plan: its stages' results, and what is told of them."""
 
-    def run(self, family: str, until: str | None) -> int:
-        stages = self._choose(family, until)
-        self._console.print(
-            f"[bold]{self._pipeline.full_name}[/bold] {family}, run {self._run_id}: {' → '.join(stages)}"
-        )
-        inputs: dict[str, str] = {}
-        results: list[StageResult] = []
-        for stage in stages:
-            context = self._build_context(stage, inputs)
-            started = time.perf_counter()
-            lines: deque[str] = deque(maxlen=_KEPT_LINES)
-            failure: AirloomError | None = None
-            pointer: ResultPointer | None = None
+    pipeline: Pipeline
+    settings: Settings
+    params: dict[str, JsonValue]
+    verbose: bool
+    console: Console = field(default_factory=lambda: Console(soft_wrap=not sys.stdout.isatty()))
+    run_id: str = field(default_factory=lambda: f"local-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}")
+    results: dict[str, StageResult] = field(default_factory=dict)
+
+    def run_stage(self, stage: str) -> bool:
+        """Run one stage and tell how it went; whether it succeeded."""
+        context = self._build_context(stage)
+        lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        failure: AirloomError | None = None
+        published: str | None = None
+        started = time.monotonic()
+        with self.console.status(f"{stage} …"):
             try:
-                pointer = self._launch(context, lines)
+                published = launch_stage(
+                    context,
+                    python=sys.executable,
+                    host=self.settings.stage_host,
+                    environ=os.environ,
+                    log=self._print_line if self.verbose else lines.append,
+                    cpu_threads=int(os.environ.get("AIRLOOM_STAGE_CPU_THREADS") or os.cpu_count() or 1),
+                ).result_uri
             except (StageFailedError, StageInterruptedError) as error:
-                pointer, failure = error.pointer, error
+                failure, published = error, error.pointer.result_uri
             except AirloomError as error:
                 failure = error
-            seconds = time.perf_counter() - started
-            result = _read(pointer)
-            if result is not None:
-                results.append(result)
-            self._tell(stage, seconds, result, failure, lines)
-            if failure is not None:
-                self._summarise(results)
-                return 1
-            inputs[stage] = context.result_uri
-        self._summarise(results)
-        return 0
-
-    def _choose(self, family: str, until: str | None) -> list[str]:
-        plans = {plan.family: plan for plan in build_plans(self._pipeline)}
-        if family not in plans:
-            raise ConfigError(
-                f"{self._pipeline.full_name} has no {family} DAG; it has: {', '.join(plans)}. "
-                "Add the section to its file"
-            )
-        stages = [task.stage for task in plans[family].tasks if task.stage != "drift"]
-        if until is None:
-            return stages
-        if until not in stages:
-            raise ConfigError(f"--until {until!r} is no stage of {family}; there are: {', '.join(stages)}")
-        return stages[: stages.index(until) + 1]
-
-    def _build_context(self, stage: str, inputs: dict[str, str]) -> StageContext:
-        return StageContext(
-            team=self._pipeline.metadata.team,
-            pipeline=self._pipeline.metadata.name,
-            stage=stage,
-            run_id=self._run_id,
-            attempt=1,
-            spec=self._pipeline.model_dump(mode="json"),
-            pipeline_uri=self._prefix,
-            inputs=dict(inputs),
-            params=dict(self._params),
-        )
-
-    def _launch(self, context: StageContext, lines: deque[str]) -> ResultPointer:
-        def log(line: str) -> None:
-            lines.append(line)
-            if self._verbose:
-                self._console.print(f"  {line}", style="dim", markup=False, highlight=False)
-
-        with self._console.status(f"{context.stage} …"):
-            return launch_stage(
-                context,
-                python=os.environ.get("AIRLOOM_STAGE_PYTHON", sys.executable),
-                host=self._settings.stage_host,
-                environ={**os.environ, **_spell(self._settings)},
-                log=log,
-                cpu_threads=int(os.environ.get("AIRLOOM_STAGE_CPU_THREADS", "0")) or os.cpu_count() or 1,
-            )
-
-    def _tell(
-        self,
-        stage: str,
-        seconds: float,
-        result: StageResult | None,
-        failure: AirloomError | None,
-        lines: deque[str],
-    ) -> None:
-        if failure is None:
-            told = "unchanged, reused" if result and result.reused_from else _summary(result)
-            self._console.print(f"[green]✓[/green] {stage:<10} {seconds:6.1f} s  {told}", highlight=False)
-            return
-        if not self._verbose:
+        seconds = time.monotonic() - started
+        if published:
+            store = EmbeddedPorts(self.settings, context.pipeline_uri).object_store
+            self.results[stage] = StageResult.from_json(store.read(published))
+        if failure:
             for line in lines:
-                self._console.print(f"  {line}", style="dim", markup=False, highlight=False)
-        self._console.print(f"[red]✗[/red] {stage:<10} {seconds:6.1f} s  ", end="")
-        self._console.print(str(failure), markup=False, highlight=False)
+                self._print_line(line)
+            self._print_state(stage, "[red]failed[/red]   ", seconds)
+            self.console.print(f"[red]{stage} failed:[/red] {escape(str(failure))}", highlight=False)
+            return False
+        state = "[cyan]reused[/cyan]   " if self.results[stage].reused_from else "[green]succeeded[/green]"
+        self._print_state(stage, state, seconds)
+        return True
 
-    def _summarise(self, results: list[StageResult]) -> None:
-        metrics = {name: value for result in results for name, value in result.metrics.items() if "." not in name}
-        if metrics:
-            table = Table("metric", "value", title="Metrics", title_justify="left")
-            for name, value in metrics.items():
-                table.add_row(name, f"{value:.4f}")
-            self._console.print(table)
-        for result in results:
-            for title, uri in result.links.items():
-                self._console.print(f"{title:<18} {uri}", soft_wrap=True, highlight=False)
+    def tell_drift(self) -> bool:
+        """`drift` is Airflow's own task; say what it would do."""
+        asset = asset_uri(self.pipeline, "drift")
+        breached = bool(self.results["monitor"].facts.get("breached"))
+        text = f"in Airflow this updates {asset}, which starts a training" if breached else "no drift, nothing to start"
+        self.console.print(f"  {'drift':<9} {text}", highlight=False)
+        return True
+
+    def print_summary(self) -> None:
+        """Metrics, verdicts and links of all stages that have a result."""
+        table = Table(title=f"{self.pipeline.full_name}, run {self.run_id}", title_justify="left")
+        for column in ("stage", "what", "value"):
+            table.add_column(column, overflow="fold")
+        for stage, result in self.results.items():
+            for name, metric in result.metrics.items():
+                table.add_row(stage, escape(name), f"{metric:.4g}")
+            for verdict in result.verdicts:
+                mark = "[green]passed[/green]" if verdict.passed else "[red]failed[/red]"
+                table.add_row(stage, f"{mark} {escape(verdict.name)}", escape(verdict.reason))
+            for name, link in result.links.items():
+                table.add_row(stage, escape(name), escape(link))
+        if table.row_count:
+            self.console.print(table)
+
+    def _build_context(self, stage: str) -> StageContext:
+        metadata = self.pipeline.metadata
+        uri = f"{self.settings.artifacts_uri}/{metadata.team}/{metadata.name}"
+        empty = StageContext(
+            team=metadata.team,
+            pipeline=metadata.name,
+            stage=stage,
+            run_id=self.run_id,
+            attempt=1,
+            spec=self.pipeline.model_dump(mode="json"),
+            pipeline_uri=uri,
+            params=self.params,
+        )
+        return empty.model_copy(update={"inputs": {name: result_uri(empty.run_uri, name) for name in self.results}})
+
+    def _print_line(self, line: str) -> None:
+        self.console.print(f"    [dim]{escape(line)}[/dim]", highlight=False)
+
+    def _print_state(self, stage: str, state: str, seconds: float) -> None:
+        told = _tell(self.results[stage]) if stage in self.results else ""
+        self.console.print(f"  {stage:<9} {state} {seconds:6.1f} s  {escape(told)}", highlight=False)
 
 
-def _summary(result: StageResult | None) -> str:
-    """What of a result is worth a line."""
-    if result is None:
-        return ""
-    parts = [f"{name} {value:.4f}" for name, value in result.metrics.items() if "." not in name]
+def _tell(result: StageResult) -> str:
+    """A result's few words: its first metrics, how its verdicts went, its version or row count."""
+    words = [f"{name} {value:.4g}" for name, value in list(result.metrics.items())[:3]]
     if result.verdicts:
-        parts.append(f"{sum(verdict.passed for verdict in result.verdicts)} of {len(result.verdicts)} checks passed")
-    told = ("dataset_version", "rows", "train_rows", "model_name", "model_version", "previous_version", "reason")
-    parts += [f"{name} {result.facts[name]}" for name in told if result.facts.get(name) is not None]
-    return ", ".join(parts[:6])
+        passed = sum(verdict.passed for verdict in result.verdicts)
+        words.append(f"{passed} of {len(result.verdicts)} checks passed")
+    words.extend(
+        f"{name.replace('_', ' ')} {result.facts[name]}"
+        for name in ("rows", "train_rows", "model_version", "endpoint")
+        if result.facts.get(name) is not None
+    )
+    return ", ".join(words)
 
 
-def _read(pointer: ResultPointer | None) -> StageResult | None:
-    if pointer is None:
-        return None
-    from airloom.adapters.local_folder import LocalFolderObjectStore
-
-    return StageResult.from_json(LocalFolderObjectStore().read(pointer.result_uri))
-
-
-def _read_params(pairs: list[str]) -> dict[str, str]:
-    lacking = [pair for pair in pairs if "=" not in pair]
-    if lacking:
-        raise ConfigError(f"--param {lacking[0]!r} is no NAME=VALUE pair, such as version=3")
-    return dict(pair.split("=", 1) for pair in pairs)
+def _find_plan(pipeline: Pipeline, family: str) -> DagPlan:
+    for known in FAMILIES:
+        if known == family and (plan := build_plan(pipeline, known)):
+            return plan
+    has = ", ".join(plan.family for plan in build_plans(pipeline))
+    raise ConfigError(f"{pipeline.full_name} has no {family} plan; it has: {has}. Add the section for it to its file.")
 
 
-def _spell(settings: Settings) -> dict[str, str]:
-    """The settings as variables, so that a stage started elsewhere sees the same."""
-    return {
-        "AIRLOOM_HOME": str(settings.home),
-        "AIRLOOM_DATA_ROOT": str(settings.data_root),
-        "AIRLOOM_PIPELINES": str(settings.pipelines),
-        "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
-        "AIRLOOM_TRACKING_URI": settings.tracking_uri,
-        "AIRLOOM_GATEWAY_URL": settings.gateway_url,
-    }
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="airloom run", description="Run a pipeline's stages in order, here.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the pipeline file")
+    parser.add_argument("--family", choices=FAMILIES, default="train", help="which plan to follow [%(default)s]")
+    parser.add_argument("--until", metavar="STAGE", help="the last stage to run")
+    parser.add_argument(
+        "--param", action="append", default=[], type=_parse_param, metavar="NAME=VALUE", help="what the run is given"
+    )
+    parser.add_argument("--environment", help="the overlay that applies [AIRLOOM_ENVIRONMENT]")
+    parser.add_argument("--verbose", action="store_true", help="show the stages' logs as they come")
+    return parser.parse_args(arguments)
+
+
+def _parse_param(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,7 +64,7 @@ def holder(port: int) -> str | None:
         return None
     for pid in _all():
         try:
-            if any(os.readlink(link) == f"socket:[{inode}]" for link in Path(f"/proc/{pid}/fd").iterdir()):
+            if any(str(link.readlink()) == f"socket:[{inode}]" for link in Path(f"/proc/{pid}/fd").iterdir()):
                 return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
         except OSError:
             continue

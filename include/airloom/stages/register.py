@@ -38,6 +38,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
             {
                 "dataset_version": trained["dataset_version"],
                 "estimator": train.estimator or train.entrypoint,
+                "code_digest": trained.get("code_digest"),
                 "params": dict(train.params),
                 "metrics": dict(outcome.metrics),
                 "mlflow_run_id": trained["mlflow_run_id"],

@@ -102,7 +102,7 @@ class StageRun:
         sink = ports.lineage_sink
         with tempfile.TemporaryDirectory(prefix=f"airloom-{context.stage}-") as folder:
             task = StageTask(context, pipeline, inputs, ports, self.settings, Path(folder))
-            sink.start(context)
+            sink.start(StageContext.from_json(self.redactor.redact(context.to_json().decode())))
             try:
                 if stage.identity is not None and pipeline.spec.cache:
                     fingerprint = build_fingerprint(task, stage, stage.identity(task))
@@ -182,7 +182,8 @@ class StageRun:
         else:
             print(self.redactor.redact(traceback.format_exc()), file=sys.stderr)
         return Failure(
-            family="permanent" if isinstance(error, PermanentError) else "transient", error=type(error).__name__,
+            family="permanent" if isinstance(error, PermanentError) else "transient",
+            error=type(error).__name__,
             message=message,
         )
 

@@ -79,6 +79,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         **{key: metadata[key] for key in ("features", "types", "target", "task", "classes", "dataset_version")},
         "mlflow_run_id": run.run_id,
         "model_uri": model_uri,
+        "code_digest": f"sha256:{_identify(task)}" if spec.train.entrypoint else None,
         "train_rows": len(training),
         "holdout_rows": len(holdout),
     }

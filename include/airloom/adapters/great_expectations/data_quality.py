@@ -39,7 +39,7 @@ class GreatExpectationsDataQuality:
         self, rows: pd.DataFrame, name: str, expectations: Sequence[Mapping[str, Mapping[str, Any]]], folder: Path
     ) -> QualityReport:
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        context.variables.progress_bars = {"globally": False}
         context.add_data_docs_site(
             site_name="airloom",
             site_config={
