@@ -1,0 +1,75 @@
+"""The loopback ports of the embedded runtime: chosen once, before anything starts; a port in use is told, not fought
+over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from airloom.embedded import processes
+from airloom.errors import ConfigError
+
+_PORTS = {
+    "airflow": ("AIRLOOM_AIRFLOW_PORT", 8080),
+    "mlflow": ("AIRLOOM_MLFLOW_PORT", 5000),
+    "gateway": ("AIRLOOM_GATEWAY_PORT", 8090),
+}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where each piece listens, as `http://127.0.0.1:PORT`."""
+
+    airflow: str
+    mlflow: str
+    gateway: str
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def choose_addresses(environ: Mapping[str, str] = os.environ) -> Addresses:
+    """Ports from `AIRLOOM_AIRFLOW_PORT`, `AIRLOOM_MLFLOW_PORT` and `AIRLOOM_GATEWAY_PORT`; 0 takes any free one.
+
+    Errors:
+        ConfigError: one is no port, or in use; names each with its holder and its variable.
+    """
+    complaints = []
+    chosen = {}
+    with contextlib.ExitStack() as held:
+        for piece, (variable, default) in _PORTS.items():
+            given = environ.get(variable, str(default))
+            if not given.isdigit() or int(given) > 65535:
+                complaints.append(f"{variable} is {given!r}; give a port from 1 to 65535, or 0 for any that is free")
+                continue
+            try:
+                chosen[piece] = f"http://127.0.0.1:{_hold(int(given), held)}"
+            except OSError:
+                by = processes.holder(int(given)) or "another process"
+                complaints.append(f"port {given}, for {piece}, is in use by {by}; end that, or set {variable}")
+    if complaints:
+        raise ConfigError("nothing was started: " + "; ".join(complaints))
+    return Addresses(**chosen)
+
+
+def find_free_ports(count: int) -> tuple[int, ...]:
+    """Loopback ports that nobody listens on."""
+    with contextlib.ExitStack() as held:
+        return tuple(_hold(0, held) for _ in range(count))
+
+
+def port_of(address: str) -> int:
+    """The port of one address."""
+    return int(address.rpartition(":")[2])
+
+
+def _hold(port: int, held: contextlib.ExitStack) -> int:
+    listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
+    bound: int = listener.getsockname()[1]
+    return bound

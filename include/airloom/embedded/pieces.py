@@ -1,0 +1,192 @@
+"""What the embedded runtime consists of: each piece's command, environment and how it is known to be ready.
+
+The supervisor starts them. All share one environment, so that Airflow's tasks, their stages, the gateway and a person's
+`airloom` see the same installation.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from airloom.embedded.addresses import Addresses, find_free_ports, port_of
+from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
+from airloom.errors import ConfigError
+from airloom.settings import Settings
+from airloom.telemetry import SWITCHES
+
+_AIRFLOW_PARTS = ("scheduler", "dag_processor", "triggerer")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One process of the runtime.
+
+    Attributes:
+        ready: whether it does its work now; asked often, so it must be quick and never raise.
+        once: it runs to its end.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    ready: Callable[[], bool]
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """All of them.
+
+    Attributes:
+        migration: makes Airflow's database; runs to its end before `airflow` starts.
+        first: need nothing of each other.
+        airflow: Airflow's processes.
+    """
+
+    migration: Piece
+    first: tuple[Piece, ...]
+    airflow: tuple[Piece, ...]
+
+
+def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str, str] = os.environ) -> Pieces:
+    """The runtime of an installation; makes the folders it needs.
+
+    Errors:
+        ConfigError: Airflow's program is not there.
+    """
+    airflow = _find_airflow(environ)
+    home = settings.home
+    prepare_airflow(home / "airflow")
+    socket_path = home / "run" / "stages.sock"
+    ours = _build_environ(settings, addresses, socket_path, environ)
+    stages = {**ours, "OMP_NUM_THREADS": "1"}
+    airflows = {
+        **ours,
+        **build_airflow_environ(
+            home / "airflow", port_of(addresses.airflow), _two(find_free_ports(2)), settings.lineage_path
+        ),
+        "PATH": f"{airflow.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+    }
+    parts = _AirflowHealth(addresses.airflow)
+    return Pieces(
+        migration=Piece("airflow-migrate", (str(airflow), "db", "migrate"), airflows, lambda: True, once=True),
+        first=(
+            Piece(
+                "mlflow",
+                (sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port",
+                 str(port_of(addresses.mlflow)), "--workers", "1", "--backend-store-uri",
+                 f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "mlflow-artifacts")),
+                {**stages, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_SERVER_X_FRAME_OPTIONS": "NONE"},
+                lambda: _answers(f"{addresses.mlflow}/health"),
+            ),
+            Piece(
+                "stage-host",
+                (sys.executable, "-m", "airloom.stages.host", "--socket", str(socket_path)),
+                stages,
+                lambda: _listens(socket_path),
+            ),
+            Piece(
+                "gateway",
+                (sys.executable, "-m", "airloom", "serve", "--port", str(port_of(addresses.gateway))),
+                stages,
+                lambda: _answers(f"{addresses.gateway}/v2/health/live"),
+            ),
+        ),
+        airflow=(
+            Piece("airflow-api-server", (str(airflow), "api-server"), airflows, parts.serves),
+            *(
+                Piece(f"airflow-{part.replace('_', '-')}", (str(airflow), part.replace("_", "-")), airflows,
+                      lambda part=part: parts.healthy(part))  # type: ignore[misc]
+                for part in _AIRFLOW_PARTS
+            ),
+        ),
+    )  # fmt: skip
+
+
+class _AirflowHealth:
+    """Airflow's own word on its parts; one request answers for all."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._warm = False
+
+    def serves(self) -> bool:
+        """Whether the API answers. The part of it that tasks use is built on its first request: that is made here, or
+        the first task would wait for it (6 s)."""
+        if not self._warm:
+            self._warm = _answers(f"{self._address}/execution/health", seconds=30)
+        return self._warm and _answers(f"{self._address}/api/v2/version")
+
+    def healthy(self, part: str) -> bool:
+        try:
+            told = httpx.get(f"{self._address}/api/v2/monitor/health", timeout=5, trust_env=False).json()
+            return bool(told[part]["status"] == "healthy")
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+
+
+def _build_environ(
+    settings: Settings, addresses: Addresses, socket_path: Path, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """What every piece is given: the caller's environment without another Airflow's settings, and the installation."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("AIRFLOW_", "MLFLOW_")) and name != "PYTHONDONTWRITEBYTECODE"
+    }
+    return {
+        **kept,
+        **SWITCHES,
+        "AIRLOOM_HOME": str(settings.home),
+        "AIRLOOM_DATA_ROOT": str(settings.data_root),
+        "AIRLOOM_PIPELINES": str(settings.pipelines),
+        "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
+        "AIRLOOM_TRACKING_URI": addresses.mlflow,
+        "AIRLOOM_GATEWAY_URL": addresses.gateway,
+        "AIRLOOM_LINEAGE_PATH": str(settings.lineage_path or ""),
+        "AIRLOOM_STAGE_HOST": str(socket_path),
+        "AIRLOOM_ENVIRONMENT": settings.environment or "",
+        "AIRLOOM_STAGE_PYTHON": sys.executable,
+        "AIRLOOM_STAGE_CPU_THREADS": environ.get("AIRLOOM_STAGE_CPU_THREADS", "1"),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def _find_airflow(environ: Mapping[str, str]) -> Path:
+    given = environ.get("AIRLOOM_AIRFLOW_BIN")
+    found = Path(given) if given else Path(sys.prefix).parent / "airflow" / "bin" / "airflow"
+    if not found.is_file():
+        raise ConfigError(
+            f"Airflow's program {found} is not there. Run `make setup`, or set AIRLOOM_AIRFLOW_BIN to the `airflow` of "
+            "an environment that has airloom-airflow."
+        )
+    return found
+
+
+def _answers(url: str, seconds: float = 5) -> bool:
+    try:
+        return httpx.get(url, timeout=seconds, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _two(ports: tuple[int, ...]) -> tuple[int, int]:
+    return ports[0], ports[1]
