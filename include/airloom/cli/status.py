@@ -22,7 +22,8 @@ def run(arguments: list[str]) -> int:
         console.print(f"{runtime.settings.home}: nothing runs")
         return 1
     console.print(f"{runtime.settings.home}: {state.phase}", f"({state.reason})" if state.reason else "")
-    table = Table("piece", "process", "restarts", "log")
+    table = Table("piece", "process", "restarts")
+    table.add_column("log", overflow="fold")
     for name, piece in state.pieces.items():
         table.add_row(name, str(piece.pid), str(piece.restarts), str(log_path(runtime.settings.home, name)))
     console.print(table)

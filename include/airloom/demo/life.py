@@ -110,6 +110,7 @@ class Life:
                 drift_share=result.metrics.get("drift_share"),
                 live=live,
                 verdict="breach" if result.facts.get("breached") else "as expected",
+                report=result.links.get("Drift report"),
             )
         )
 

@@ -31,7 +31,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Month:
-    """One month of live traffic, as monitoring saw it."""
+    """One month of live traffic, as monitoring saw it; `report` is the URI of Evidently's."""
 
     month: str
     version: str
@@ -40,6 +40,7 @@ class Month:
     drift_share: float | None
     live: Mapping[str, float]
     verdict: str
+    report: str | None
 
 
 @dataclass
