@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from importlib.metadata import distribution
 from pathlib import Path
@@ -54,7 +55,7 @@ class World:
         return batch
 
     def departures(self, month: int, pipeline: Pipeline, most: int) -> Iterator[list[dict[str, Any]]]:
-        """A month's flights as an airline asks about them: by hour of departure, without their outcome.
+        """A month's flights as an airline asks about them: those of three hours at once, without their outcome.
 
         Args:
             most: flights in all, drawn evenly over the month.
@@ -75,11 +76,12 @@ class World:
             """
         )
         names = rows.columns
-        hours: dict[object, list[dict[str, Any]]] = {}
+        asked: dict[datetime, list[dict[str, Any]]] = {}
         for values in rows.fetchall():
             row = dict(zip(names, values, strict=True))
-            hours.setdefault(row["scheduled"].replace(minute=0), []).append(row)
-        yield from (hours[hour] for hour in sorted(hours))  # type: ignore[type-var]
+            scheduled: datetime = row["scheduled"]
+            asked.setdefault(scheduled.replace(hour=scheduled.hour // 3 * 3, minute=0), []).append(row)
+        yield from (asked[hour] for hour in sorted(asked))
 
     def _flights(self, month: int, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,8 +104,8 @@ class Traffic:
     versions: tuple[str, ...]
 
 
-def send_traffic(gateway_url: str, model: str, hours: Iterator[list[dict[str, Any]]], clients: int = 4) -> Traffic:
-    """Ask the gateway about every hour's departures, by Open Inference Protocol v2; a few clients at once.
+def send_traffic(gateway_url: str, model: str, batches: Iterator[list[dict[str, Any]]], clients: int = 4) -> Traffic:
+    """Ask the gateway about every batch of departures, by Open Inference Protocol v2; a few clients at once.
 
     Errors:
         UnavailableError: the gateway does not answer.
@@ -115,7 +117,7 @@ def send_traffic(gateway_url: str, model: str, hours: Iterator[list[dict[str, An
             return len(rows), answer.json()["model_version"] if answer.is_success else None
 
         try:
-            answers = list(pool.map(ask, hours))
+            answers = list(pool.map(ask, batches))
         except httpx.TransportError as error:
             raise UnavailableError(f"the gateway at {gateway_url} does not answer: {error}") from error
     return Traffic(

@@ -99,6 +99,7 @@ class StageRun:
         failure: Failure | None = None
         fingerprint: str | None = None
         reused: StageResult | None = None
+        work = 0.0
         sink = ports.lineage_sink
         with tempfile.TemporaryDirectory(prefix=f"airloom-{context.stage}-") as folder:
             task = StageTask(context, pipeline, inputs, ports, self.settings, Path(folder))
@@ -108,7 +109,11 @@ class StageRun:
                     fingerprint = build_fingerprint(task, stage, stage.identity(task))
                     reused = self._find_earlier(ports, fingerprint)
                 if reused is None:
-                    stage.run(task, outcome)
+                    begun = time.perf_counter()
+                    try:
+                        stage.run(task, outcome)
+                    finally:
+                        work = time.perf_counter() - begun
             except Exception as error:
                 failure = self._failure(error)
         if reused is not None:
@@ -120,7 +125,7 @@ class StageRun:
                     "reused_from": reused.reused_from or _attempt_uri(reused, context),
                     "started_at": _iso(started),
                     "ended_at": _iso(time.time()),
-                    "timings": {"total": time.perf_counter() - clock},
+                    "timings": {"work": work, "total": time.perf_counter() - clock},
                 }
             )
         else:
@@ -139,7 +144,7 @@ class StageRun:
                 links=outcome.links,
                 lineage_inputs=tuple(outcome.lineage_inputs),
                 lineage_outputs=tuple(outcome.lineage_outputs),
-                timings={"total": time.perf_counter() - clock},
+                timings={"work": work, "total": time.perf_counter() - clock},
                 started_at=_iso(started),
                 ended_at=_iso(time.time()),
                 environment=_environment(),

@@ -1,0 +1,58 @@
+"""`python -m tests.bench`: every figure that Airloom promises, each beside a peer or a limit, in one run.
+
+Writes `build/bench.json`. A missed figure is told, and is no failure; a measurement that breaks is one. `large` takes
+5,000 pipelines through Airflow's DAG processor instead.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.bench.figures import Figure, print_figures, write_figures
+from tests.bench.parse import measure_parse, measure_reparse
+from tests.bench.processor import measure_large, measure_processor
+from tests.bench.runs import measure_runs
+from tests.bench.setup_and_demo import measure_setup_and_demo
+
+_MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
+    "parse": measure_parse,
+    "reparse": measure_reparse,
+    "processor": measure_processor,
+    "runs": measure_runs,
+    "demo": measure_setup_and_demo,
+}
+_BY_NAME_ONLY = {"large": measure_large}
+
+
+def main(names: list[str]) -> int:
+    """Measure; 1 where a measurement broke, 2 where there is none of that name."""
+    known = {**_MEASUREMENTS, **_BY_NAME_ONLY}
+    if unknown := [name for name in names if name not in known]:
+        print(f"there is no measurement {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    console = Console(width=130, highlight=False)
+    figures: list[Figure] = []
+    broken = []
+    for name in names or _MEASUREMENTS:
+        started = time.monotonic()
+        try:
+            figures.extend(known[name]())
+        except Exception:
+            traceback.print_exc()
+            broken.append(name)
+        console.print(f"{name}: {time.monotonic() - started:.0f} s")
+    print_figures(console, figures)
+    write_figures(Path("build") / "bench.json", figures)
+    if broken:
+        console.print(f"broken: {', '.join(broken)}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

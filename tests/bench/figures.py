@@ -1,0 +1,75 @@
+"""A measured figure beside what it is measured against, and how the two are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        value: what was measured, in `unit`.
+        reference: what it stands beside: a peer measured in the same run, or the limit.
+        reference_value: that one's figure, in `unit`.
+        goal: what the ratio `value / reference_value` may be at most.
+    """
+
+    name: str
+    value: float
+    unit: str
+    reference: str
+    reference_value: float
+    goal: float
+
+    @property
+    def ratio(self) -> float:
+        return self.value / self.reference_value
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.goal
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "reference": self.reference,
+            "reference_value": self.reference_value,
+            "ratio": self.ratio,
+            "goal": self.goal,
+            "met": self.met,
+        }
+
+
+def write_figures(path: Path, figures: Iterable[Figure]) -> None:
+    """All figures as a JSON list."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([figure.to_json() for figure in figures], indent=2) + "\n")
+
+
+def print_figures(console: Console, figures: Iterable[Figure]) -> None:
+    """All figures as a table."""
+    table = Table(title="Measured, and what it stands beside", title_justify="left")
+    for column in ("figure", "measured", "beside", "", "ratio", "goal", "met"):
+        table.add_column(column, overflow="fold")
+    for figure in figures:
+        table.add_row(
+            figure.name,
+            f"{figure.value:.4g} {figure.unit}",
+            f"{figure.reference_value:.4g} {figure.unit}",
+            figure.reference,
+            f"{figure.ratio:.2f}",
+            f"≤ {figure.goal:g}",
+            "[green]yes[/green]" if figure.met else "[red]no[/red]",
+        )
+    console.print(table)
