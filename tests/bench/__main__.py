@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
-
 from tests.bench.figures import Figure, print_figures, write_figures
 from tests.bench.parse import measure_parse, measure_reparse
 from tests.bench.processor import measure_large, measure_processor

@@ -51,10 +51,10 @@ def construct_by_hand(folder: Path) -> dict[str, float]:
     """What a person would write in Python: a loop that constructs the same DAGs of the same operators, no YAML."""
     from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
     from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
-    from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
-    from airloom_airflow.sensors.drift import DriftSensor
 
     from airloom.spec import build_plans, load_pipeline
+    from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
+    from airloom_airflow.sensors.drift import DriftSensor
 
     root = folder / "pipelines"
     files = sorted(root.glob("*/*.yaml"))
@@ -138,6 +138,7 @@ def reparse(folder: Path) -> dict[str, float]:
     import statistics
 
     from airflow.dag_processing.dagbag import BundleDagBag
+
     from airloom_airflow.bundles import PipelineDagBundle
 
     root = str(folder / "pipelines")

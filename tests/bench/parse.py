@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from airloom.telemetry import SWITCHES
 from tests.bench.figures import Figure
 from tests.bench.pipelines import write_dag_factory, write_pipelines
+
+from airloom.telemetry import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 _PYTHON = ROOT / ".venv" / "bench" / "bin" / "python"

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
-from airloom.telemetry import SWITCHES
 from tests.bench.figures import Figure
 from tests.bench.pipelines import write_pipelines
+
+from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
+from airloom.telemetry import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 _AIRFLOW = ROOT / ".venv" / "airflow" / "bin" / "airflow"

@@ -1,0 +1,138 @@
+"""Real DAG runs in the embedded runtime: what Airloom and Airflow add to a stage, and the flight pipeline beside one
+plain script."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+from tests.bench.figures import Figure
+
+from airloom.demo.world import World
+from airloom.embedded.airflow_api import AirflowApi
+from airloom.embedded.runtime import Runtime
+from airloom.protocol import StageResult
+from airloom.protocol.context import result_uri, run_folder
+from airloom.settings import Settings, load_settings
+from airloom.stages.wiring import EmbeddedPorts
+
+ROOT = Path(__file__).parents[2]
+_MONTHS = (1, 2, 3)
+_SMALL_RUNS = 6
+_FLIGHT_RUNS = 3
+_RUN_LIMIT_SECONDS = 300
+_OVERHEAD_LIMIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run: seconds from its trigger to its last task's end, and by stage the overhead, which is the time since
+    the stage before ended (or since the trigger) without the stage's own work."""
+
+    seconds: float
+    overheads: Mapping[str, float]
+
+
+def measure_runs() -> Iterator[Figure]:
+    """One runtime for both; the flight runs and the script take turns."""
+    with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name:
+        folder = Path(name)
+        _write_pipelines(folder)
+        world = World(folder / "build" / "landing" / "flights", folder / "world")
+        for month in _MONTHS:
+            world.land(month)
+        ours = {
+            "AIRLOOM_HOME": str(folder / "home"),
+            "AIRLOOM_DATA_ROOT": name,
+            "AIRLOOM_PIPELINES": str(folder / "pipelines"),
+            "AIRLOOM_ENVIRONMENT": "",
+            "OMP_NUM_THREADS": "1",
+            **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
+        }
+        with patch.dict(os.environ, ours):
+            settings = load_settings()
+            with Runtime(settings) as runtime:
+                api = runtime.api()
+                yield from _measure_overhead(api, settings)
+                yield from _measure_flight(api, settings, folder, runtime.addresses.mlflow)
+
+
+def _measure_overhead(api: AirflowApi, settings: Settings) -> Iterator[Figure]:
+    api.wait_for_dag("examples__iris__train", 120)
+    runs = [_run(api, settings, "examples", "iris") for _ in range(_SMALL_RUNS)][1:]
+    overheads = [seconds for run in runs for seconds in run.overheads.values()]
+    yield Figure("overhead of a stage, median", median(overheads), "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
+
+
+def _measure_flight(api: AirflowApi, settings: Settings, folder: Path, mlflow: str) -> Iterator[Figure]:
+    api.wait_for_dag("ops__flight_delay__train", 120)
+    runs, scripts = [], []
+    for number in range(_FLIGHT_RUNS):
+        scripts.append(_run_script(folder, number, mlflow))
+        runs.append(_run(api, settings, "ops", "flight_delay"))
+    seconds = median(run.seconds for run in runs)
+    yield Figure("flight pipeline, ingest to register", seconds, "s", "one plain script", median(scripts), 2.2)
+    overheads = [seconds for run in runs for seconds in run.overheads.values()]
+    yield Figure("overhead of a flight stage, median", median(overheads), "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
+
+
+def _write_pipelines(folder: Path) -> None:
+    """The two pipelines of the repository, with caching off: every run does all its work."""
+    source = ROOT / "dags" / "pipelines"
+    for file in ("defaults.yaml", "examples/iris.yaml", "ops/flight_delay.yaml"):
+        target = folder / "pipelines" / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / file, target)
+    defaults = folder / "pipelines" / "defaults.yaml"
+    defaults.write_text(defaults.read_text().replace("spec:\n", "spec:\n  cache: false\n"))
+
+
+def _run(api: AirflowApi, settings: Settings, team: str, pipeline: str) -> Run:
+    dag_id = f"{team}__{pipeline}__train"
+    started = time.time()
+    run_id = api.trigger(dag_id, {})
+    run = api.wait_for_run(dag_id, run_id, _RUN_LIMIT_SECONDS)
+    if run["state"] != "success":
+        raise RuntimeError(f"{dag_id} ended {run['state']}: {run_id}")
+    tasks = sorted(api.task_instances(dag_id, run_id), key=_ended)
+    prefix = f"{settings.artifacts_uri}/{team}/{pipeline}"
+    store = EmbeddedPorts(settings, prefix).object_store
+    overheads, before = {}, started
+    for task in tasks:
+        uri = result_uri(f"{prefix}/runs/{run_folder(run_id)}", task["task_id"])
+        work = StageResult.from_json(store.read(uri)).timings["work"]
+        overheads[task["task_id"]] = _ended(task) - before - work
+        before = _ended(task)
+    return Run(before - started, overheads)
+
+
+def _run_script(folder: Path, number: int, mlflow: str) -> float:
+    script = Path(__file__).with_name("flight_script.py")
+    flights = folder / "build" / "landing" / "flights"
+    command = [sys.executable, str(script), str(flights), str(folder / f"script-{number}"), mlflow]
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - started
+    if done.returncode:
+        raise RuntimeError(f"the plain script ended with status {done.returncode}:\n{done.stderr[-2000:]}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    if not told["rows"]:
+        raise RuntimeError("the plain script read no rows")
+    return seconds
+
+
+def _ended(task: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(task["end_date"]).timestamp()
