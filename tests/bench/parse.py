@@ -1,4 +1,4 @@
-"""How long pipeline files take to become DAGs, beside a hand-written loop and dag-factory; and a task's own re-parse."""
+"""How long pipeline files take to become DAGs, beside a loop by hand and dag-factory; and a task's own re-parse."""
 
 from __future__ import annotations
 

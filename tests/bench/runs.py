@@ -89,7 +89,7 @@ def _measure_flight(api: AirflowApi, settings: Settings, folder: Path, mlflow: s
 
 
 def _write_pipelines(folder: Path) -> None:
-    """The two pipelines of the repository, with caching off: every run does all its work."""
+    """The repository's pipelines, without caching (every run does all its work), and without promotion beside a run."""
     source = ROOT / "dags" / "pipelines"
     for file in ("defaults.yaml", "examples/iris.yaml", "ops/flight_delay.yaml"):
         target = folder / "pipelines" / file
@@ -97,6 +97,8 @@ def _write_pipelines(folder: Path) -> None:
         shutil.copy(source / file, target)
     defaults = folder / "pipelines" / "defaults.yaml"
     defaults.write_text(defaults.read_text().replace("spec:\n", "spec:\n  cache: false\n"))
+    flights = folder / "pipelines" / "ops" / "flight_delay.yaml"
+    flights.write_text(flights.read_text().replace("auto: true", "auto: false"))
 
 
 def _run(api: AirflowApi, settings: Settings, team: str, pipeline: str) -> Run:

@@ -101,6 +101,12 @@ class AirflowApi:
         assert isinstance(found, list)
         return found
 
+    def token(self) -> str:
+        """The bearer token of this user; the web UI's `_token` cookie holds the same."""
+        if "Authorization" not in self._client.headers:
+            self._log_in()
+        return self._client.headers["Authorization"].removeprefix("Bearer ")
+
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = self._send(method, path, **options)
         if response.is_error:
