@@ -61,7 +61,7 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/scenarios/airflow tests/unit/airloom tests/contracts tests/scenarios tests/e2e
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/scenarios/airflow tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/scenarios/airflow

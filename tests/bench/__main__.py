@@ -1,7 +1,8 @@
 """`python -m tests.bench`: every figure that Airloom promises, each beside a peer or a limit, in one run.
 
-Writes `build/bench.json`. A missed figure is told, and is no failure; a measurement that breaks is one. `large` takes
-5,000 pipelines through Airflow's DAG processor instead.
+Writes `build/bench.json`. A missed figure is told, and is no failure; a measurement that breaks is one. Named
+measurements are taken alone, and written to a file of their own: `python -m tests.bench large` takes 5,000 pipelines
+through Airflow's DAG processor and writes `build/bench-large.json`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main(names: list[str]) -> int:
             broken.append(name)
         console.print(f"{name}: {time.monotonic() - started:.0f} s")
     print_figures(console, figures)
-    write_figures(Path("build") / "bench.json", figures)
+    write_figures(Path("build") / f"{'-'.join(['bench', *names])}.json", figures)
     if broken:
         console.print(f"broken: {', '.join(broken)}")
     return 1 if broken else 0

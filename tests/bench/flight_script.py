@@ -127,7 +127,7 @@ mlflow.set_tracking_uri(tracking_uri)
 mlflow.set_experiment("plain script")
 with mlflow.start_run() as run:
     mlflow.log_params({"max_iter": 120, "learning_rate": 0.08, "max_leaf_nodes": 31, "l2_regularization": 1.0})
-    mlflow.log_input(mlflow.data.from_pandas(training, name="flights"), context="training")
+    mlflow.log_input(mlflow.data.from_pandas(training.head(1000), name="flights"), context="training")
     model.fit(prepare(training), training["late"])
     reference = training.sample(20_000, random_state=7)
     reference = prepare(reference).assign(prediction=model.predict_proba(prepare(reference))[:, 1])
@@ -140,7 +140,7 @@ with mlflow.start_run() as run:
         input_example=example,
         signature=mlflow.models.infer_signature(example, model.predict(example)),
         serialization_format="cloudpickle",
-        pip_requirements=["scikit-learn"],
+        pip_requirements=["scikit-learn", "pandas", "numpy"],
     )
 
     # evaluate

@@ -30,6 +30,7 @@ from airloom.stages.wiring import EmbeddedPorts
 
 ROOT = Path(__file__).parents[2]
 _MONTHS = (1, 2, 3)
+_FLIGHT_STAGES = ("ingest", "validate", "features", "train", "evaluate", "test", "gate", "register")
 _SMALL_RUNS = 6
 _FLIGHT_RUNS = 3
 _RUN_LIMIT_SECONDS = 300
@@ -38,8 +39,8 @@ _OVERHEAD_LIMIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Run:
-    """A DAG run: seconds from its trigger to its last task's end, and by stage the overhead, which is the time since
-    the stage before ended (or since the trigger) without the stage's own work."""
+    """A DAG run: seconds from its trigger to its own end, and by stage the overhead, which is the time since the stage
+    before ended (or since the trigger) without the stage's own work; the last stage bears the run's ending too."""
 
     seconds: float
     overheads: Mapping[str, float]
@@ -82,6 +83,8 @@ def _measure_flight(api: AirflowApi, settings: Settings, folder: Path, mlflow: s
     for number in range(_FLIGHT_RUNS):
         scripts.append(_run_script(folder, number, mlflow))
         runs.append(_run(api, settings, "ops", "flight_delay"))
+        if tuple(runs[-1].overheads) != _FLIGHT_STAGES:
+            raise RuntimeError(f"the flight pipeline ran other stages than the script: {tuple(runs[-1].overheads)}")
     seconds = median(run.seconds for run in runs)
     yield Figure("flight pipeline, ingest to register", seconds, "s", "one plain script", median(scripts), 2.2)
     overheads = [seconds for run in runs for seconds in run.overheads.values()]
@@ -114,10 +117,13 @@ def _run(api: AirflowApi, settings: Settings, team: str, pipeline: str) -> Run:
     overheads, before = {}, started
     for task in tasks:
         uri = result_uri(f"{prefix}/runs/{run_folder(run_id)}", task["task_id"])
-        work = StageResult.from_json(store.read(uri)).timings["work"]
-        overheads[task["task_id"]] = _ended(task) - before - work
+        result = StageResult.from_json(store.read(uri))
+        if result.reused_from:
+            raise RuntimeError(f"{task['task_id']} of {run_id} did no work: it reused {result.reused_from}")
+        overheads[task["task_id"]] = _ended(task) - before - result.timings["work"]
         before = _ended(task)
-    return Run(before - started, overheads)
+    overheads[tasks[-1]["task_id"]] += _ended(run) - before
+    return Run(_ended(run) - started, overheads)
 
 
 def _run_script(folder: Path, number: int, mlflow: str) -> float:
@@ -136,5 +142,5 @@ def _run_script(folder: Path, number: int, mlflow: str) -> float:
     return seconds
 
 
-def _ended(task: Mapping[str, Any]) -> float:
-    return datetime.fromisoformat(task["end_date"]).timestamp()
+def _ended(run_or_task: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(run_or_task["end_date"]).timestamp()

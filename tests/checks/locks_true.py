@@ -18,6 +18,7 @@ LOCKS = {
     "docker/stage-cpu/requirements.txt": ("include/pyproject.toml[embedded]",),
     "tests/requirements-airflow.txt": ("tests/requirements.in",),
     "tests/requirements-stages.txt": ("tests/requirements.in",),
+    "tests/bench/requirements.txt": ("tests/bench/requirements.in", "include/pyproject.toml", "plugins/pyproject.toml"),
 }
 """Lock → what it must satisfy."""
 BESIDE = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +24,13 @@ class Pair:
 
 
 @pytest.fixture(scope="module", params=["mlflow", "memory"])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     if request.param == "memory":
         tracker = MemoryTracker()
-        yield Pair(tracker, MemoryRegistry(tracker))
-        return
+        return Pair(tracker, MemoryRegistry(tracker))
     folder = tmp_path_factory.mktemp("mlflow")
-    with contextlib.chdir(folder):  # MLflow puts artifacts of a SQLite store below the working folder
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
-        yield Pair(MlflowExperimentTracker(uri), MlflowModelRegistry(uri))
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    return Pair(MlflowExperimentTracker(uri), MlflowModelRegistry(uri))
 
 
 def train(pair: Pair, experiment: str) -> tuple[str, str]:

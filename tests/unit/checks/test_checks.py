@@ -17,7 +17,7 @@ def tree(tmp_path: Path) -> Path:
     """A small project in which everything is true."""
     (tmp_path / "include").mkdir()
     (tmp_path / "plugins").mkdir()
-    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/bench").mkdir(parents=True)
     (tmp_path / "docker/stage-cpu").mkdir(parents=True)
     (tmp_path / "Makefile").write_text("demo: setup\nsetup:\n")
     (tmp_path / "include/settings.py").write_text('"AIRLOOM_HOME"')
@@ -31,6 +31,8 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "tests/requirements.in").write_text("pytest>=8  # tests\n")
     (tmp_path / "requirements.txt").write_text(f"rich==14.1 \\\n    {HASH}\n")
     (tmp_path / "docker/stage-cpu/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
+    (tmp_path / "tests/bench/requirements.in").write_text("dag-factory==1.1.0\n")
+    (tmp_path / "tests/bench/requirements.txt").write_text(f"dag-factory==1.1.0 {HASH}\nrich==14.1 {HASH}\n")
     for name in ("airflow", "stages"):
         (tmp_path / f"tests/requirements-{name}.txt").write_text(f"pytest==8.1 {HASH}\n")
     return tmp_path

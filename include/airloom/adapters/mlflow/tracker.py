@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -77,7 +78,7 @@ class MlflowExperimentTracker:
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(client.create_experiment(name))
+                return str(client.create_experiment(name, artifact_location=_artifact_location(self._uri)))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -152,3 +153,10 @@ class MlflowRun:
                     pip_requirements=[f"{name}=={version(name)}" for name in ("scikit-learn", "pandas", "numpy")],
                 )
         return str(logged.model_uri)
+
+
+def _artifact_location(tracking_uri: str) -> str | None:
+    """Where models lie when MLflow is a SQLite file with no server: beside that file, where a server would keep them
+    too. MLflow's own choice is the process's working folder."""
+    kind, _, path = tracking_uri.partition(":///")
+    return (Path("/") / path).with_name("mlflow-artifacts").as_uri() if kind == "sqlite" else None

@@ -1,0 +1,60 @@
+"""A model's life without Airflow: trained, registered, promoted, replaced, rolled back."""
+
+from __future__ import annotations
+
+import json
+
+from tests.scenarios.conftest import Bank, make_loans
+
+
+def test_a_challenger_becomes_champion_only_by_promotion_and_the_one_before_returns_by_rollback(bank: Bank) -> None:
+    first = bank.train("first")
+    assert [result.status for result in first.values()] == ["succeeded"] * 6
+    registry = bank.ports.model_registry
+    assert registry.find("credit.loans", "champion") is None
+    assert bank.run("promote", "p1").facts["model_version"] == "1"
+
+    make_loans().tail(350).to_csv(bank.folder / "loans.csv", index=False)
+    second = bank.train("second")
+    assert second["register"].facts["model_version"] == "2"
+    assert "champion.roc_auc_score" in second["evaluate"].metrics
+    champion = registry.find("credit.loans", "champion")
+    assert champion
+    assert champion.version == "1"
+
+    promotion = bank.run("promote", "p2")
+    assert (promotion.facts["model_version"], promotion.facts["previous_version"]) == ("2", "1")
+    assert bank.run("rollback", "r1").facts["model_version"] == "1"
+    champion = registry.find("credit.loans", "champion")
+    assert champion
+    assert champion.version == "1"
+
+
+def test_the_same_data_are_the_same_version_and_the_same_work_is_not_done_again(bank: Bank) -> None:
+    first, second = bank.train("first"), bank.train("second")
+    assert first["ingest"].facts["dataset_version"] == second["ingest"].facts["dataset_version"]
+    assert second["train"].reused_from
+    assert first["train"].facts["model_uri"] == second["train"].facts["model_uri"]
+    make_loans().head(399).to_csv(bank.folder / "loans.csv", index=False)
+    third = bank.train("third")
+    assert third["ingest"].facts["dataset_version"] != first["ingest"].facts["dataset_version"]
+    assert not third["train"].reused_from
+
+
+def test_lineage_holds_schema_version_assertions_and_parameters(bank: Bank) -> None:
+    results = bank.train("run")
+    path = bank.settings.lineage_path
+    assert path
+    ended = {}
+    for event in map(json.loads, path.read_text().splitlines()):
+        if event["eventType"] == "COMPLETE":
+            ended[event["run"]["facets"]["airloom_run"]["stage"]] = event
+    (rows,) = ended["ingest"]["outputs"]
+    assert rows["facets"]["version"]["datasetVersion"] == results["ingest"].facts["dataset_version"]
+    assert [field["name"] for field in rows["facets"]["schema"]["fields"]] == ["id", "income", "debt", "repaid"]
+    (checked,) = ended["validate"]["inputs"]
+    (assertion,) = checked["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert assertion["success"] is True
+    assert "income" in assertion["name"]
+    (model,) = ended["register"]["outputs"]
+    assert model["facets"]["airloom_model"]["estimator"] == "sklearn.linear_model.LogisticRegression"
