@@ -144,7 +144,7 @@ def _wait_for_dags(database: Path, wanted: int, log: Path) -> float:
 
 
 def _change_one(database: Path, pipelines: Path, log: Path) -> int:
-    """How many files are read once one pipeline file has changed; changes one of those whose DAGs are known."""
+    """How many files are read once one pipeline file has changed."""
     newest = _text(database, "SELECT max(last_parsed_time) FROM dag")
     file = next(pipelines.glob("*/*.yaml"))
     file.write_text(file.read_text().replace("One of many", "One that changed"))

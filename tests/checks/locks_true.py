@@ -18,7 +18,7 @@ LOCKS = {
     "docker/stage-cpu/requirements.txt": ("include/pyproject.toml[embedded]",),
     "tests/requirements-airflow.txt": ("tests/requirements.in",),
     "tests/requirements-stages.txt": ("tests/requirements.in",),
-    "tests/bench/requirements.txt": ("tests/bench/requirements.in", "include/pyproject.toml", "plugins/pyproject.toml"),
+    "tests/bench/requirements.txt": ("tests/bench/requirements.in",),
 }
 """Lock → what it must satisfy."""
 BESIDE = {

@@ -1,11 +1,14 @@
-"""A figure tells its ratio and whether its goal is met."""
+"""A figure tells its ratio and whether its goal is met; the bench writes what it measured, whatever broke."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.bench import __main__ as program
 from tests.bench.figures import Figure, write_figures
 
 
@@ -27,3 +30,35 @@ def test_figures_are_written_as_a_list_with_their_ratios(tmp_path: Path) -> None
         "goal": 1.0,
         "met": True,
     }
+
+
+def test_a_missed_figure_is_no_failure(bench: Callable[..., list[dict[str, Any]]]) -> None:
+    (missed,) = bench({"slow": lambda: [Figure("slow", 2.0, "s", "limit", 1.0, 1.0)]}, status=0)
+    assert missed["met"] is False
+
+
+def test_a_broken_measurement_fails_and_the_others_are_still_written(
+    bench: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Iterator[Figure]:
+        yield Figure("before it broke", 1.0, "s", "limit", 1.0, 1.0)
+        raise RuntimeError("the clock stopped")
+
+    found = bench({"broken": broken, "good": lambda: [Figure("good", 1.0, "s", "limit", 1.0, 1.0)]}, status=1)
+    assert [figure["name"] for figure in found] == ["before it broke", "good"]
+    assert "the clock stopped" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any]]]:
+    """Runs the bench with other measurements; gives what it wrote."""
+
+    def run(measurements: dict[str, Callable[[], Iterable[Figure]]], status: int) -> list[dict[str, Any]]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(program, "_MEASUREMENTS", measurements)
+        assert program.main([]) == status
+        found = json.loads((tmp_path / "build" / "bench.json").read_text())
+        assert isinstance(found, list)
+        return found
+
+    return run
