@@ -76,10 +76,6 @@ class Life:
         run = self._finish("score", self.api.trigger(self._dag("score"), {}), "you")
         return self._result(run, "score")
 
-    def rollback(self) -> None:
-        """One trigger brings the champion before back."""
-        self._finish("rollback", self.api.trigger(self._dag("rollback"), {}), "you")
-
     def _train(self, run_id: str, cause: str, month: str) -> None:
         run = self._finish("train", run_id, cause, may_fail=True)
         gate = self._result(run, "gate")
