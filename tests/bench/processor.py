@@ -82,7 +82,7 @@ def take_in(count: int) -> Intake:
         environ = {
             **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
             **SWITCHES,
-            **build_airflow_environ(home, 1, (0, 0), None),
+            **build_airflow_environ(home, 1, None),
             "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
             "AIRLOOM_HOME": name,
             "AIRLOOM_PIPELINES": str(pipelines),

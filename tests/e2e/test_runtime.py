@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.e2e.conftest import Installation
 
@@ -50,6 +51,19 @@ def test_a_second_runtime_in_the_same_home_is_refused(installation: Installation
     with pytest.raises(ConfigError, match="runs already"):
         Runtime(installation.settings).start()
     assert installation.runtime.state
+
+
+def test_nothing_listens_beyond_loopback(installation: Installation) -> None:
+    state = installation.runtime.state
+    assert state
+    listening = [
+        connection.laddr
+        for pid in processes.descendants(state.pid)
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 3
+    assert {address.ip for address in listening} == {"127.0.0.1"}
 
 
 def test_what_is_not_installed_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

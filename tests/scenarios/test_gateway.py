@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from tests.scenarios.conftest import Bank, make_loans
 
-from airloom.embedded.addresses import find_free_ports
 from airloom.serving.gateway import build_gateway
 
 INFER = "/v2/models/credit.loans/infer"
@@ -50,9 +50,10 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 @pytest.fixture(scope="module")
 def gateway(bank: Bank) -> Iterator[httpx.Client]:
-    (port,) = find_free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(build_gateway(bank.settings), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(build_gateway(bank.settings), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
 

@@ -55,12 +55,6 @@ def choose_addresses(environ: Mapping[str, str] = os.environ) -> Addresses:
     return Addresses(**chosen)
 
 
-def find_free_ports(count: int) -> tuple[int, ...]:
-    """Loopback ports that nobody listens on."""
-    with contextlib.ExitStack() as held:
-        return tuple(_hold(0, held) for _ in range(count))
-
-
 def port_of(address: str) -> int:
     """The port of one address."""
     return int(address.rpartition(":")[2])

@@ -29,15 +29,12 @@ def load_secrets(home: Path) -> dict[str, str]:
     return known
 
 
-def build_airflow_environ(
-    home: Path, port: int, free_ports: tuple[int, int], lineage_path: Path | None
-) -> dict[str, str]:
+def build_airflow_environ(home: Path, port: int, lineage_path: Path | None) -> dict[str, str]:
     """`AIRFLOW_…` variables; the same for all of Airflow's processes.
 
     Args:
         home: AIRFLOW_HOME, made by `prepare_airflow`.
         port: of the API server and web UI.
-        free_ports: for the log servers of scheduler and triggerer.
         lineage_path: file that OpenLineage events are appended to; None switches them off.
     """
     known = load_secrets(home)
@@ -106,8 +103,6 @@ def build_airflow_environ(
         "LOGGING": {
             "BASE_LOG_FOLDER": home / "logs",
             "DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home / "logs" / "dag_processor",
-            "WORKER_LOG_SERVER_PORT": free_ports[0],
-            "TRIGGER_LOG_SERVER_PORT": free_ports[1],
         },
     }
     environ = {

@@ -15,13 +15,19 @@ from pathlib import Path
 
 import httpx
 
-from airloom.embedded.addresses import Addresses, find_free_ports, port_of
+from airloom.embedded.addresses import Addresses, port_of
 from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
 from airloom.errors import ConfigError
 from airloom.settings import Settings
 from airloom.telemetry import SWITCHES
 
-_AIRFLOW_PARTS = ("scheduler", "dag_processor", "triggerer")
+_AIRFLOW_PARTS: Mapping[str, tuple[str, ...]] = {
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag_processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+"""As Airflow's health check names them, and how they are started. The log servers of two of them would listen on every
+address; the API server reads the same folder, and needs none."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,7 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     stages = {**ours, "OMP_NUM_THREADS": "1"}
     airflows = {
         **ours,
-        **build_airflow_environ(
-            home / "airflow", port_of(addresses.airflow), _two(find_free_ports(2)), settings.lineage_path
-        ),
+        **build_airflow_environ(home / "airflow", port_of(addresses.airflow), settings.lineage_path),
         "PATH": f"{airflow.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
     }
     parts = _AirflowHealth(addresses.airflow)
@@ -102,9 +106,9 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
         airflow=(
             Piece("airflow-api-server", (str(airflow), "api-server"), airflows, parts.serves),
             *(
-                Piece(f"airflow-{part.replace('_', '-')}", (str(airflow), part.replace("_", "-")), airflows,
+                Piece(f"airflow-{command[0]}", (str(airflow), *command), airflows,
                       lambda part=part: parts.healthy(part))  # type: ignore[misc]
-                for part in _AIRFLOW_PARTS
+                for part, command in _AIRFLOW_PARTS.items()
             ),
         ),
     )  # fmt: skip
@@ -186,7 +190,3 @@ def _listens(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _two(ports: tuple[int, ...]) -> tuple[int, int]:
-    return ports[0], ports[1]
