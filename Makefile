@@ -61,10 +61,10 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/scenarios/airflow tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs tests
 
 test-airflow: setup
-	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/scenarios/airflow
+	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
 
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
