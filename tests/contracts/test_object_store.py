@@ -1,0 +1,119 @@
+"""What every object store must do; run on the folder store."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from airloom.adapters.local_folder import LocalFolderObjectStore
+from airloom.errors import ConfigError, DataError, UnavailableError
+from airloom.ports import ObjectStore
+
+
+@pytest.fixture
+def store() -> ObjectStore:
+    return LocalFolderObjectStore()
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    return (tmp_path / "a store").as_uri()
+
+
+def test_what_was_written_is_read_and_described(store: ObjectStore, prefix: str) -> None:
+    content = b"\x00bytes"
+    artifact = store.write(f"{prefix}/a/b.bin", content)
+    assert store.read(f"{prefix}/a/b.bin") == content
+    assert (artifact.uri, artifact.size) == (f"{prefix}/a/b.bin", 6)
+    assert artifact.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_writing_again_replaces(store: ObjectStore, prefix: str) -> None:
+    store.write(f"{prefix}/x", b"a longer first text")
+    store.write(f"{prefix}/x", b"second")
+    assert store.read(f"{prefix}/x") == b"second"
+
+
+def test_only_one_of_many_creates(store: ObjectStore, prefix: str) -> None:
+    made: list[tuple[int, bool]] = []
+    start = threading.Barrier(8)
+
+    def create(number: int) -> None:
+        start.wait()
+        made.append((number, store.create(f"{prefix}/once", str(number).encode())))
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [number for number, won in made if won]
+    assert len(winners) == 1
+    assert store.read(f"{prefix}/once") == str(winners[0]).encode()
+
+
+def test_a_tree_keeps_its_shape(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
+    source = tmp_path / "site"
+    (source / "pages").mkdir(parents=True)
+    (source / "index.html").write_text("home")
+    (source / "pages" / "one.html").write_text("one")
+    assert store.upload_tree(source, f"{prefix}/docs") == f"{prefix}/docs"
+    assert list(store.list(f"{prefix}/docs")) == [f"{prefix}/docs/index.html", f"{prefix}/docs/pages/one.html"]
+    assert store.local(f"{prefix}/docs/pages/one.html").read_text() == "one"
+
+
+def test_an_uploaded_file_is_described_as_a_written_one(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"z" * 3_000_000)
+    assert store.upload(source, f"{prefix}/big").digest == store.write(f"{prefix}/same", b"z" * 3_000_000).digest
+
+
+def test_a_listing_is_whole_sorted_and_of_that_prefix_only(store: ObjectStore, prefix: str) -> None:
+    for name in ("runs/2/result.json", "runs/1/result.json", "runs-old/result.json"):
+        store.write(f"{prefix}/{name}", b"{}")
+    assert list(store.list(f"{prefix}/runs")) == [f"{prefix}/runs/1/result.json", f"{prefix}/runs/2/result.json"]
+    assert list(store.list(f"{prefix}/nothing")) == []
+
+
+def test_deleting_is_quiet_where_there_is_nothing(store: ObjectStore, prefix: str) -> None:
+    store.write(f"{prefix}/x", b"")
+    assert store.exists(f"{prefix}/x")
+    store.delete(f"{prefix}/x")
+    store.delete(f"{prefix}/x")
+    assert not store.exists(f"{prefix}/x")
+
+
+def test_what_is_not_there_is_bad_data_by_name(store: ObjectStore, prefix: str) -> None:
+    for look in (store.read, store.local):
+        with pytest.raises(DataError, match=r"no object .*/absent"):
+            look(f"{prefix}/absent")
+
+
+def test_another_scheme_is_refused(store: ObjectStore) -> None:
+    with pytest.raises(ConfigError, match="gopher://x/y"):
+        store.read("gopher://x/y")
+
+
+@pytest.mark.parametrize("uri", ["file:///a/../../etc/passwd", "file:///a/%2e%2e/b", "file://host/a", "file:relative"])
+def test_a_folder_store_refuses_uris_that_lead_elsewhere(uri: str) -> None:
+    with pytest.raises(ConfigError, match="no file:///absolute/path URI"):
+        LocalFolderObjectStore().write(uri, b"")
+
+
+def test_a_folder_store_that_cannot_write_leaves_the_old_bytes_and_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalFolderObjectStore()
+    store.write((tmp_path / "x").as_uri(), b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UnavailableError, match=r"the disk is full\. Nothing was published"):
+        store.write((tmp_path / "x").as_uri(), b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert store.read((tmp_path / "x").as_uri()) == b"old"
