@@ -104,8 +104,11 @@ def predict(model: Any, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> Ans
         metadata: the model's `airloom` metadata; `features`, `types` and `classes` are used.
     """
     import numpy as np
+    from sklearn.pipeline import Pipeline
 
     given = prepare(frame, ordered_types(metadata))
+    if isinstance(model, Pipeline) and len(model) > 1:  # transformed once, not once for each question
+        given, model = model[:-1].transform(given), model[-1]
     classes = metadata.get("classes")
     decision = np.asarray(model.predict(given))
     if classes is None or not hasattr(model, "predict_proba"):

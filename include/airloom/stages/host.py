@@ -35,6 +35,7 @@ from airloom.protocol.launch import GRACE_SECONDS
 from airloom.stages.lifeline import die_with
 from airloom.stages.runner import main as run_stage
 from airloom.telemetry import switch_off
+from airloom.type_checks import leave_out_type_checks
 
 _VENDORS = (
     "duckdb",
@@ -65,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
     switch_off(os.environ)
+    leave_out_type_checks()
     started = time.monotonic()
     preload()
     log.info("loaded in %.1f s; listening at %s", time.monotonic() - started, arguments.socket)

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from airloom.errors import DataError, MissingExtraError, SpecError, UnavailableError
 from airloom.telemetry import switch_off
+from airloom.type_checks import leave_out_type_checks
 
 if TYPE_CHECKING:
     from airloom.spec.pipeline import FeatureView
 
 switch_off(os.environ)
+leave_out_type_checks()
 try:
     import feast
     import pandas as pd

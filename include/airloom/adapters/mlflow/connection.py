@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airloom.errors import ConfigError, MissingExtraError, PermanentError, UnavailableError
 from airloom.telemetry import switch_off
+from airloom.type_checks import leave_out_type_checks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +22,7 @@ _REQUEST_RETRIES = "2"
 def require_mlflow() -> Any:
     """The mlflow module, with its usage reporting off and its patience short (Airflow retries; MLflow need not)."""
     switch_off(os.environ)
+    leave_out_type_checks()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_SECONDS)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _REQUEST_RETRIES)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
