@@ -64,6 +64,12 @@ def test_tasks_link_to_their_artifacts_and_the_links_open(installation: Installa
     assert manifest.json()["rows"] == 150
 
 
+def test_a_stages_log_is_read_in_the_web_ui(installation: Installation, trained: str) -> None:
+    log = installation.api.task_log(TRAIN, trained, "ingest")
+    assert "150 rows" in log
+    assert "password" not in log.lower()
+
+
 def test_lineage_ties_stages_to_tasks_and_answers_for_a_version(
     installation: Installation, trained: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ Pipeline `{name}`, made from {source}.
 """
 
 
-def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: str, **more: Any) -> DAG:
+def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: str) -> DAG:
     """An empty DAG of a family.
 
     Args:
@@ -31,7 +31,6 @@ def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: st
         plan: the DAG's plan.
         source: the pipeline file and the digest of what it resolves to.
         purpose: one sentence on what the family does.
-        more: further arguments of `airflow.sdk.DAG`.
     """
     metadata = pipeline.metadata
     return DAG(
@@ -48,7 +47,6 @@ def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: st
         max_active_runs=1,
         tags={metadata.team, plan.family, *metadata.tags},
         **_load_settings(),
-        **more,
     )
 
 
