@@ -61,10 +61,23 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
+
+.PHONY: test-cluster cluster-up cluster-down cluster-status
+test-cluster: setup ## The tests on a real Kubernetes, on this machine or AIRLOOM_TEST_KUBECONFIG's
+	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/cluster
+
+cluster-up: setup ## A real Kubernetes on this machine (root, Debian, Go); the first time builds it
+	@$(AIRFLOW)/python -m tests.cluster.local up
+
+cluster-down: ## Stop it, and leave nothing of it
+	@test ! -x $(AIRFLOW)/python || $(AIRFLOW)/python -m tests.cluster.local down
+
+cluster-status: setup ## What of it runs
+	@$(AIRFLOW)/python -m tests.cluster.local status
 
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
