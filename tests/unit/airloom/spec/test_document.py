@@ -15,9 +15,10 @@ from airloom.errors import Finding, SpecError
 from airloom.spec.document import MAX_BYTES, load_document, parse_document
 
 TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0xD7FF))
+KEY = TEXT.filter(lambda text: len(json.dumps(text)) <= 1024)  # YAML's own limit for a key of this form
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEY, inner, max_size=4),
     max_leaves=20,
 )
 

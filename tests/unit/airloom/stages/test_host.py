@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -48,7 +47,7 @@ finally:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", HOST, str(tmp_path / "run" / "host.sock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OF_THE_HOST": "1"}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "serving\n"
         yield process
