@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,19 +33,13 @@ def run_pod(local_cluster: LocalCluster) -> Iterator[Callable[..., str]]:
             "metadata": {"name": name},
             "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [container], **spec},
         }
-        subprocess.run([*kubectl(local_cluster), "apply", "-f", "-"], input=json.dumps(document), text=True, check=True)
+        local_cluster.kubectl("apply", "-f", "-", given=json.dumps(document))
         made.append(name)
         return name
 
     yield run_pod
     for name in made:
         local_cluster.kubectl("delete", "pod", name, "--now", "--wait=false", "--ignore-not-found")
-
-
-def kubectl(cluster: LocalCluster) -> list[str]:
-    from tests.cluster.local.programs import built_programs
-
-    return [str(built_programs() / "kubectl"), f"--kubeconfig={cluster.kubeconfig}"]
 
 
 def phase(cluster: LocalCluster, pod: str) -> str:

@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.e2e.conftest import Installation
+from tests.waiting import wait_until
 
 from airloom.embedded import processes
 from airloom.embedded.runtime import Runtime
@@ -91,8 +91,5 @@ def test_a_runtime_whose_starter_is_killed_leaves_nothing_behind(settings: Setti
         assert len(below) >= 8
         starter.send_signal(signal.SIGKILL)
     born = dataclasses.asdict(state)["started"]
-    deadline = time.monotonic() + 60
-    while any(processes.started_at(pid) for pid in below):
-        assert time.monotonic() < deadline, "processes are left"
-        time.sleep(0.1)
+    wait_until(lambda: not any(processes.started_at(pid) for pid in below), "no process is left")
     assert processes.started_at(state.pid) != born

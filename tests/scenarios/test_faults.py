@@ -59,7 +59,7 @@ def test_a_stage_killed_midway_gives_the_same_when_run_again(bank: Bank, line: s
                     os.kill(pid, signal.SIGKILL)
 
     if not line:
-        killer = threading.Thread(target=lambda: _kill_first_child(), daemon=True)
+        killer = threading.Thread(target=_kill_first_child, daemon=True)
         killer.start()
     environ = {**os.environ, **bank.environ, "AIRLOOM_STAGE_CPU_THREADS": "1"}
     with pytest.raises(TransientError):

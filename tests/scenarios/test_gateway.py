@@ -6,8 +6,7 @@ import json
 import random
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,17 +16,11 @@ import pytest
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from tests.scenarios.conftest import Bank, make_loans
+from tests.waiting import wait_until
 
 from airloom.serving.gateway import build_gateway
 
 INFER = "/v2/models/credit.loans/infer"
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def tensor(name: str, *data: Any, datatype: str = "FP64", shape: list[int] | None = None) -> dict[str, Any]:
@@ -63,7 +56,7 @@ def gateway(bank: Bank) -> Iterator[httpx.Client]:
             except httpx.TransportError:
                 return False
 
-        wait_until(ready, "the champion is served")
+        wait_until(ready, "the champion is served", 30)
         yield client
     server.should_exit = True
     thread.join(30)
@@ -86,7 +79,7 @@ def test_it_answers_as_the_model_does_and_keeps_what_it_answered(bank: Bank, gat
         found = bank.ports.prediction_log.read("1")
         return {7, 8} <= set(found["id"]) if "id" in found else False
 
-    wait_until(logged, "the two rows are in the prediction log")
+    wait_until(logged, "the two rows are in the prediction log", 30)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +162,7 @@ def test_a_promotion_drops_no_request(bank: Bank, gateway: httpx.Client) -> None
             wait_until(
                 lambda: gateway.post(INFER, json={"inputs": GOOD}).json()["model_version"] == "2",
                 "version 2 is served",
+                30,
             )
         finally:
             over.set()

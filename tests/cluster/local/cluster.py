@@ -56,7 +56,8 @@ class LocalCluster:
             for number in range(1, nodes + 1):
                 self.add_node(number)
             self.kubectl("apply", "-f", str(Path(__file__).with_name("coredns.yaml")))
-            self.wait(lambda: all(self.ready_nodes().get(f"node{n}") for n in range(1, nodes + 1)), "nodes Ready")
+            names = {f"node{number}" for number in range(1, nodes + 1)}
+            self.wait(lambda: names <= {name for name, ready in self.ready_nodes().items() if ready}, "nodes Ready")
             self.wait(lambda: "default" in self.kubectl("get", "serviceaccounts", "-o", "name"), "service accounts")
             self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
         except BaseException:
@@ -118,13 +119,16 @@ class LocalCluster:
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
         return {item["metadata"]["name"]: _is_ready(item) for item in items}
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """kubectl's output, as the administrator.
+
+        Args:
+            given: what it reads as its input.
 
         Errors:
             ClusterError: with kubectl's own words.
         """
-        return run(built_programs() / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments)
+        return run(built_programs() / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments, input=given)
 
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Wait until a condition holds; a question that the API server cannot answer yet is asked again.

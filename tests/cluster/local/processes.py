@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.cluster.local.programs import ClusterError
 
+from airloom.embedded.processes import started_at
+
 _GRACE_SECONDS = 8.0
 
 
@@ -41,7 +43,7 @@ class Processes:
                 env={**os.environ, **(environ or {})},
                 start_new_session=True,
             )
-        (self._pids / name).write_text(f"{process.pid} {_started(process.pid)}")
+        (self._pids / name).write_text(f"{process.pid} {started_at(process.pid)}")
 
     def stop(self, *names: str, number: int = signal.SIGTERM) -> None:
         """Signal the named processes' groups together, and wait until they are gone; the stubborn are killed."""
@@ -98,16 +100,7 @@ class Processes:
             pid, started = map(int, (self._pids / name).read_text().split())
         except (FileNotFoundError, ValueError):
             return None
-        return pid if _started(pid) == started else None
-
-
-def _started(pid: int) -> int:
-    """When a process began, in clock ticks; 0 where there is none (a zombie is none)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
+        return pid if started_at(pid) == started else None
 
 
 def _signal(pid: int, number: int) -> None:

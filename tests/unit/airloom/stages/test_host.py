@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.waiting import wait_until
 
+from airloom.embedded import processes
 from airloom.errors import AirloomError, PermanentError, TransientError
 from airloom.protocol import StageContext
 from airloom.protocol.launch import launch_stage
@@ -100,7 +101,7 @@ def test_a_stage_and_its_children_end_when_nobody_waits_for_them(launch: Callabl
 
     with pytest.raises(KeyboardInterrupt):
         launch("lasts", interrupt)
-    wait_until_gone(tmp_path / "pids")
+    wait_until_gone(*read_pids(tmp_path / "pids"))
 
 
 def test_a_host_that_is_stopped_takes_its_stages_along(
@@ -112,7 +113,7 @@ def test_a_host_that_is_stopped_takes_its_stages_along(
 
     with pytest.raises(TransientError, match="killed by SIGTERM"):
         launch("lasts", stop)
-    wait_until_gone(tmp_path / "pids")
+    wait_until_gone(*read_pids(tmp_path / "pids"))
     assert host.wait(10) == 0
     assert not (tmp_path / "run" / "host.sock").exists()
 
@@ -126,8 +127,7 @@ def test_a_host_that_is_killed_takes_its_stages_along(
 
     with pytest.raises(TransientError, match="went away"):
         launch("lasts", kill)
-    leader = int((tmp_path / "pids").read_text().split()[0])
-    wait_until(lambda: not is_alive(leader))
+    wait_until_gone(read_pids(tmp_path / "pids")[0])
 
 
 def test_nobody_else_may_ask(host: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -135,20 +135,10 @@ def test_nobody_else_may_ask(host: subprocess.Popen[str], tmp_path: Path) -> Non
     assert (tmp_path / "run" / "host.sock").stat().st_mode & 0o777 == 0o600
 
 
-def wait_until_gone(file: Path) -> None:
-    pids = [int(pid) for pid in file.read_text().split()]
-    wait_until(lambda: not any(map(is_alive, pids)))
+def wait_until_gone(*pids: int) -> None:
+    wait_until(lambda: not any(map(processes.started_at, pids)), "the processes are gone", 10)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in 10 s"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def read_pids(file: Path) -> list[int]:
+    """The stage's process and its child's."""
+    return [int(pid) for pid in file.read_text().split()]
