@@ -61,7 +61,7 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/images tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
@@ -78,6 +78,13 @@ cluster-down: ## Stop it, and leave nothing of it
 
 cluster-status: setup ## What of it runs
 	@$(AIRFLOW)/python -m tests.cluster.local status
+
+.PHONY: images test-images
+images: ## The four container images, as archives that `docker load` takes (root, Debian)
+	@python3 -m tests.images build
+
+test-images: setup ## The tests of the images, built and run for real (root, Debian)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/images
 
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
@@ -105,6 +112,7 @@ bench-large: setup $(VENV)/bench/.ready ## The DAG processor with 5,000 pipeline
 lock: $(UV) ## Make the lock files anew
 	cd plugins && ../$(UV) pip compile --quiet pyproject.toml $(LOCK) --no-emit-package airloom -o ../requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../tests/images/stage-trivial/requirements.txt
 	$(UV) pip compile --quiet tests/requirements.in -c requirements.txt $(LOCK) -o tests/requirements-airflow.txt
 	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
 	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt

@@ -19,6 +19,7 @@ LOCKS = {
     "tests/requirements-airflow.txt": ("tests/requirements.in",),
     "tests/requirements-stages.txt": ("tests/requirements.in",),
     "tests/bench/requirements.txt": ("tests/bench/requirements.in",),
+    "tests/images/stage-trivial/requirements.txt": ("include/pyproject.toml",),
 }
 """Lock → what it must satisfy."""
 BESIDE = {

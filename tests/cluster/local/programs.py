@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _FOLDER = Path(__file__).parents[1]
@@ -51,32 +51,61 @@ def ensure_programs(say: Callable[[str], object]) -> Path:
     Errors:
         ClusterError: apt or Go is not there, or fails.
     """
-    _ensure_debian(say)
+    ensure_debian(_DEBIAN, say)
     target = built_programs()
     if not target.is_dir():
-        if shutil.which("go") is None:
-            raise ClusterError("Go is not there; install Go 1.26, or give a cluster by AIRLOOM_TEST_KUBECONFIG")
-        part = target.with_name(f"{target.name}.{os.getpid()}")
-        part.mkdir(parents=True)
-        try:
-            say("building Kubernetes and CoreDNS from their Go modules, once (about 12 minutes on two cores)")
-            _build(_FOLDER / "kubernetes", part, "tool", _LINKER)
-            _build(_FOLDER / "kubernetes", part, "./pause", "-s -w")
-            _build(_FOLDER / "coredns", part, "tool", "-s -w")
-            part.rename(target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        say("building Kubernetes and CoreDNS from their Go modules, once (about 12 minutes on two cores)")
+        build_into(
+            target,
+            (_FOLDER / "kubernetes", "tool", _LINKER),
+            (_FOLDER / "kubernetes", "./pause", "-s -w"),
+            (_FOLDER / "coredns", "tool", "-s -w"),
+        )
     return target
 
 
 @functools.cache
 def built_programs() -> Path:
     """The folder of what is built, whether it is there yet or not."""
-    digest = hashlib.sha256(f"{platform.machine()} {_LINKER}".encode())
-    for file in (*sorted(_FOLDER.glob("*/go.*")), *sorted(_FOLDER.glob("kubernetes/pause/*.go"))):
+    modules = [_FOLDER / name / file for name in ("coredns", "kubernetes") for file in ("go.mod", "go.sum")]
+    digest = digest_of(_LINKER, *modules, *sorted(_FOLDER.glob("kubernetes/pause/*.go")))
+    return user_cache() / f"kubernetes-{VERSION}-{digest}"
+
+
+def digest_of(linker: str, *files: Path) -> str:
+    """What a Go build is kept under: its machine, its linker's flags, and its files."""
+    digest = hashlib.sha256(f"{platform.machine()} {linker}".encode())
+    for file in files:
         digest.update(file.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airloom"
-    return cache / f"kubernetes-{VERSION}-{digest.hexdigest()[:12]}"
+    return digest.hexdigest()[:12]
+
+
+def user_cache() -> Path:
+    """Where what takes long to make is kept, for all checkouts."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airloom"
+
+
+def build_into(target: Path, *builds: tuple[Path, str, str]) -> None:
+    """Build Go modules into a folder, which is there only once they all are.
+
+    Args:
+        builds: a module's folder, what of it to build, the linker's flags.
+
+    Errors:
+        ClusterError: Go is not there, or fails.
+    """
+    if shutil.which("go") is None:
+        raise ClusterError(f"Go is not there to build {target.name}; install Go 1.26")
+    environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTELEMETRY": "off"}
+    part = target.with_name(f"{target.name}.{os.getpid()}")
+    part.mkdir(parents=True)
+    try:
+        for module, what, linker in builds:
+            command = ("go", "build", "-trimpath", "-ldflags", linker, "-o", f"{part}/", what)
+            run(*command, cwd=module, env=environ)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def run(*command: str | Path, **options: object) -> str:
@@ -95,8 +124,16 @@ def run(*command: str | Path, **options: object) -> str:
     return str(done.stdout)
 
 
-def _ensure_debian(say: Callable[[str], object]) -> None:
-    missing = sorted({package for program, package in _DEBIAN.items() if shutil.which(program) is None})
+def ensure_debian(programs: Mapping[str, str], say: Callable[[str], object]) -> None:
+    """Install the Debian packages of programs that are not there.
+
+    Args:
+        programs: program → package.
+
+    Errors:
+        ClusterError: one is missing and cannot be installed.
+    """
+    missing = sorted({package for program, package in programs.items() if shutil.which(program) is None})
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -105,8 +142,3 @@ def _ensure_debian(say: Callable[[str], object]) -> None:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "update", "-qq", env=environ)
     run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=environ)
-
-
-def _build(module: Path, target: Path, what: str, linker: str) -> None:
-    command = ("go", "build", "-trimpath", "-ldflags", linker, "-o", f"{target}/", what)
-    run(*command, cwd=module, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTELEMETRY": "off"})

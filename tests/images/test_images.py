@@ -1,0 +1,107 @@
+"""The images do what a strict cluster asks of them. Built for real: `make test-images` runs these, not `make test`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.images.buildah import Buildah
+from tests.images.builder import IMAGES, build_archive, build_image, image_cache
+from tests.images.container import Container
+
+pytestmark = pytest.mark.timeout(1800)
+
+COMMANDS = {
+    "airflow": ("version",),
+    "stage-cpu": ("--help",),
+    "stage-gpu": ("--help",),
+    "serve": ("--help",),
+    "stage-trivial": ("--help",),
+}
+"""What an image's own command does without a cluster."""
+LIMITS = {"serve": 700, "stage-trivial": 200}
+"""Megabytes."""
+FORBIDDEN = """
+for program in cc gcc g++ clang make ld pip pip3 uv git curl wget; do
+    command -v $program && exit 1
+done
+find / -xdev \\( -name .cache -o -name uv_cache.json \\) 2>/dev/null | grep . && exit 2
+find /opt/airloom/lib -type d -name tests -not -path '*/numpy/*' | grep . && exit 3
+find / -xdev -name '*.pem' -path '/run/*' | grep . && exit 4
+find /opt/airloom \\( -writable -o -user 65532 \\) -not -type l | grep . && exit 5
+exit 0
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Container]:
+    """Gives an image by its name, built when it is not and unpacked once."""
+    made: dict[str, Container] = {}
+
+    def image(name: str) -> Container:
+        if name not in made:
+            made.clear()
+            made[name] = Container(build_image(name), tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return image
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_it_runs_as_nobody_on_a_read_only_root_without_a_network(image: Callable[[str], Container], name: str) -> None:
+    container = image(name)
+    told = container.run(*COMMANDS[name], entrypoint=True)
+    assert told.returncode == 0, told.stdout
+    assert container.run("id", "-u").stdout.strip() == "65532"
+    refused = container.run("touch", "/opt/airloom/x", read_only=False)
+    assert refused.returncode != 0
+    assert "Permission denied" in refused.stdout
+    assert "Read-only file system" in container.run("touch", "/x").stdout
+    assert container.run("touch", "/tmp/x").returncode == 0
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_it_holds_no_compiler_no_cache_no_test_and_nothing_of_the_builder(
+    image: Callable[[str], Container], name: str
+) -> None:
+    container = image(name)
+    found = container.run("sh", "-c", FORBIDDEN)
+    assert found.returncode == 0, found.stdout
+    document = str(container.document)
+    assert "certificates.pem" not in document
+    assert "INDEX" not in document
+    assert container.config["Labels"]["org.opencontainers.image.title"] == f"airloom/{name}"
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_its_bytecode_is_compiled(image: Callable[[str], Container], name: str) -> None:
+    library = image(name).root / "opt/airloom/lib/python3.11/site-packages"
+    sources = sorted(library.glob("airloom/**/*.py"))
+    assert sources
+    for source in sources:
+        assert (source.parent / "__pycache__" / f"{source.stem}.cpython-311.pyc").exists(), source
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_it_is_no_larger_than_it_must(name: str) -> None:
+    megabytes = build_image(name).stat().st_size / 1e6
+    print(f"{name}: {megabytes:.0f} MB (limit {LIMITS.get(name, '-')})")
+    assert megabytes < LIMITS.get(name, 2500)
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    """In a storage of its own, so that no layer is taken from the first build."""
+    storage = image_cache() / "storage.again"
+    try:
+        again = tmp_path / "again.tar"
+        build_archive("stage-trivial", None, Buildah(storage), again, print)
+        assert again.read_bytes() == build_image("stage-trivial").read_bytes()
+    finally:
+        for folder in (storage, storage.with_name(f"{storage.name}.run")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_second_call_takes_what_is_there() -> None:
+    assert build_image("stage-trivial") == build_image("stage-trivial", say=pytest.fail)
