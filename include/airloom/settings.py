@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from airloom.errors import ConfigError
 
@@ -26,6 +27,8 @@ class Settings:
         gateway_url: the inference gateway's base address.
         lineage_path: file that OpenLineage events are appended to; None switches stage lineage off.
         stage_host: Unix socket of the warm stage host; None or absent file: a stage is a fresh process.
+        runtime: how Airflow runs stages: `subprocess` on this machine, `kubernetes` as pods.
+        cluster_file: compute profiles and the rest of a Kubernetes installation; needed where `runtime` is that.
         environment: name of the overlay (`environments:` in a pipeline file) that applies; None for none.
     """
 
@@ -37,6 +40,8 @@ class Settings:
     gateway_url: str
     lineage_path: Path | None
     stage_host: Path | None
+    runtime: Literal["subprocess", "kubernetes"]
+    cluster_file: Path | None
     environment: str | None
 
 
@@ -44,7 +49,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Errors:
-        ConfigError: `AIRLOOM_HOME` or another folder variable is set but empty or relative.
+        ConfigError: `AIRLOOM_HOME` or another path is set but empty or relative, or the runtime is none of ours.
     """
     home = _folder(environ, "AIRLOOM_HOME", Path.cwd() / "build" / "airloom")
     lineage = environ.get("AIRLOOM_LINEAGE_PATH", str(home / "lineage.jsonl"))
@@ -58,8 +63,21 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         gateway_url=environ.get("AIRLOOM_GATEWAY_URL", "http://127.0.0.1:8090").rstrip("/"),
         lineage_path=Path(lineage) if lineage else None,
         stage_host=Path(host) if host else None,
+        runtime=_runtime(environ),
+        cluster_file=_folder(environ, "AIRLOOM_CLUSTER_FILE", home) if environ.get("AIRLOOM_CLUSTER_FILE") else None,
         environment=environ.get("AIRLOOM_ENVIRONMENT") or None,
     )
+
+
+def _runtime(environ: Mapping[str, str]) -> Literal["subprocess", "kubernetes"]:
+    value = environ.get("AIRLOOM_RUNTIME", "subprocess")
+    if value == "subprocess":
+        return "subprocess"
+    if value != "kubernetes":
+        raise ConfigError(f"AIRLOOM_RUNTIME is {value!r}; give subprocess or kubernetes.")
+    if not environ.get("AIRLOOM_CLUSTER_FILE"):
+        raise ConfigError("AIRLOOM_RUNTIME is kubernetes; set AIRLOOM_CLUSTER_FILE to the file of compute profiles.")
+    return "kubernetes"
 
 
 def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:

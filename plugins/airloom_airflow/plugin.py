@@ -8,6 +8,7 @@ registration: Airflow reads their names from the serialised DAG.
 from __future__ import annotations
 
 import importlib
+import os
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,8 @@ class AirloomPlugin(AirflowPlugin):
         """Import what every task of ours needs."""
         importlib.import_module("airloom_airflow.bundles.pipeline_file")
         importlib.import_module("airloom.protocol.launch")
+        if os.environ.get("AIRLOOM_RUNTIME") == "kubernetes":
+            importlib.import_module("airloom_airflow.operators.stage_pod")
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # Airflow only reads it

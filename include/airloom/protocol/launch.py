@@ -35,6 +35,9 @@ GRACE_SECONDS = 5.0
 LAUNCHER_VARIABLE = "AIRLOOM_STAGE_LAUNCHER"
 """Tells a fresh stage its launcher's process id: it ends when that one does."""
 
+CONTEXT_VARIABLE = "AIRLOOM_STAGE_CONTEXT"
+"""Holds a stage's context where it gets no file of it: in a pod."""
+
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -100,7 +103,9 @@ def launch_stage(
             raise
         finally:
             stage.close()
-        return _judge(context.stage, status, pointer, lines.last)
+        answer = judge_exit(context.stage, status, _read(pointer), "\n".join(lines.last))
+        _check_result(context.stage, answer)
+        return answer
 
 
 def build_environ(environ: Mapping[str, str], cpu_threads: int) -> dict[str, str]:
@@ -285,11 +290,19 @@ def _drain(output: int, lines: _Lines) -> bool:
     return True
 
 
-def _judge(stage: str, status: int, file: Path, last: Sequence[str]) -> ResultPointer:
-    told = "\n".join(last)
+def judge_exit(stage: str, status: int, text: bytes | str, told: str) -> ResultPointer:
+    """What a stage's end means: the pointer to its result, or an error.
+
+    Args:
+        status: the exit status; negative: the signal that killed it.
+        text: its pointer's JSON; empty or cut off where it left none.
+        told: its last lines, for an error.
+
+    Errors: as `launch_stage`'s, but for the result, which is not looked at.
+    """
     if status not in (0, EXIT_PERMANENT, EXIT_TRANSIENT):
         raise TransientError(f"stage {stage} was lost: {_tell_status(status)}. Its last lines:\n{told}")
-    pointer = _read_pointer(file)
+    pointer = _read_pointer(text)
     if pointer is None:
         family: type[AirloomError] = PermanentError if status == EXIT_PERMANENT else TransientError
         raise family(f"stage {stage} left no whole pointer ({_tell_status(status)}). Its last lines:\n{told}")
@@ -302,15 +315,20 @@ def _judge(stage: str, status: int, file: Path, last: Sequence[str]) -> ResultPo
         raise StageFailedError(pointer.message, pointer)
     if status == EXIT_TRANSIENT:
         raise StageInterruptedError(pointer.message, pointer)
-    _check_result(stage, pointer)
     return pointer
 
 
-def _read_pointer(file: Path) -> ResultPointer | None:
+def _read(file: Path) -> bytes:
     try:
-        text = file.read_bytes()
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _read_pointer(text: bytes | str) -> ResultPointer | None:
+    try:
         json.loads(text)
-    except (OSError, ValueError):
+    except ValueError:
         return None
     return ResultPointer.from_json(text)  # whole, so what is wrong with it now is for good
 

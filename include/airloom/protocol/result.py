@@ -88,3 +88,11 @@ class ResultPointer(VersionedDocument):
     """Of a failure."""
     message: str = Field(default="", max_length=2000)
     """Of a failure: its first words."""
+
+    def to_short_json(self, limit_bytes: int = 4096) -> bytes:
+        """As `to_json`, with as much of the message as fits: a pod's termination message holds 4,096 bytes."""
+        document, message = self.to_json(), self.message
+        while len(document) > limit_bytes and message:
+            message = message[: len(message) * 3 // 4]
+            document = self.model_copy(update={"message": f"{message}…"}).to_json()
+        return document

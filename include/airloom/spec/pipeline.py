@@ -59,6 +59,8 @@ class Data(Section):
     """Keep only the rows of this many days before the newest `timestamp`."""
     expectations: tuple[dict[str, dict[str, Any]], ...] = ()
     """Great Expectations expectations on the rows, as `- expect_…: {arguments}`; given, `validate` is made."""
+    compute: Name | None = None
+    """Compute profile of `ingest` and `validate`. Left out: `spec.compute`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -92,6 +94,8 @@ class Features(Section):
     """Named Feast feature views."""
     schedule: str | None = None
     """Cron of the `features` DAG that materialises afresh. Left out: by hand."""
+    compute: Name | None = None
+    """Compute profile of this stage. Left out: `spec.compute`."""
 
 
 class Train(Section):
@@ -114,8 +118,8 @@ class Train(Section):
     """Share of the rows kept for evaluation: the newest where `data.timestamp` is given, else drawn by `seed`."""
     seed: int = 0
     """Of the drawn holdout, and of the estimator where it takes `random_state`."""
-    compute: Name = "cpu-small"
-    """Compute profile of this stage."""
+    compute: Name | None = None
+    """Compute profile of this stage. Left out: `spec.compute`."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -131,6 +135,8 @@ class Evaluate(Section):
     """Names of metric functions in sklearn.metrics. Left out: usual ones of the task."""
     slices: tuple[str, ...] = ()
     """Columns; every value of each is measured on its own."""
+    compute: Name | None = None
+    """Compute profile of this stage. Left out: `spec.compute`."""
 
 
 class Scenario(Section):
@@ -167,6 +173,8 @@ class Test(Section):
     """Behaviours that the model must show."""
     max_disagreement: float | None = Field(default=None, gt=0, le=1)
     """Share of holdout rows where the new model's decision may differ from the champion's."""
+    compute: Name | None = None
+    """Compute profile of this stage. Left out: `spec.compute`."""
 
 
 class Threshold(Section):
@@ -226,6 +234,8 @@ class Score(Section):
     """Where the rows go, with their predictions."""
     schedule: str | None = None
     """Cron of the `score` DAG. Left out: by hand."""
+    compute: Name | None = None
+    """Compute profile of this stage. Left out: `spec.compute`."""
 
 
 class GroundTruth(Section):
@@ -282,6 +292,8 @@ class Monitor(Section):
     """What a breach does: ask for a retraining, or nothing beyond the verdict."""
     cooldown_minutes: float = Field(default=60, ge=0)
     """After a retraining was asked for, this long none is asked for again."""
+    compute: Name | None = None
+    """Compute profile of this stage. Left out: `spec.compute`."""
 
     @model_validator(mode="after")
     def _watches_something(self) -> Self:
@@ -303,6 +315,8 @@ class Spec(Section):
     """How often a transient failure is retried."""
     retry_delay_seconds: float = Field(default=30, ge=0)
     """How long to wait before a retry."""
+    compute: Name = "cpu-small"
+    """Compute profile of every stage whose section names none; profiles are the installation's (its cluster file)."""
     data: Data
     features: Features | None = None
     train: Train

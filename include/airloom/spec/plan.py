@@ -92,6 +92,12 @@ def build_plan(pipeline: Pipeline, family: Family) -> DagPlan | None:
     return DagPlan(name, family, _chain(stages))
 
 
+def find_compute(pipeline: Pipeline, stage: str) -> str:
+    """The compute profile of a stage: its section's, or the pipeline's."""
+    section = getattr(pipeline.spec, "data" if stage in ("ingest", "validate") else stage, None)
+    return getattr(section, "compute", None) or pipeline.spec.compute
+
+
 def uses_champion(pipeline: Pipeline) -> bool:
     """Whether anything of the pipeline works with a champion; only then are promote and rollback made."""
     spec = pipeline.spec

@@ -28,6 +28,7 @@ import airloom
 from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError
 from airloom.protocol import Failure, ResultPointer, StageContext, StageResult
 from airloom.protocol.context import run_folder
+from airloom.protocol.launch import CONTEXT_VARIABLE, EXIT_PERMANENT, EXIT_TRANSIENT
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.stages import STAGE_NAMES
@@ -36,9 +37,6 @@ from airloom.stages.stage import Stage, StageOutcome, StageTask
 from airloom.stages.wiring import EmbeddedPorts
 from airloom.telemetry import switch_off
 
-EXIT_PERMANENT = 65
-EXIT_TRANSIENT = 75
-
 log = logging.getLogger("airloom.stages")
 
 
@@ -46,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one stage as the command line says; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m airloom.stages", description=__doc__)
     parser.add_argument("stage", choices=STAGE_NAMES)
-    parser.add_argument("--context", type=Path, required=True, help="file with the StageContext")
+    parser.add_argument("--context", type=Path, help=f"file with the StageContext; left out: {CONTEXT_VARIABLE}")
     parser.add_argument("--pointer", type=Path, required=True, help="file to write the ResultPointer to")
     arguments = parser.parse_args(argv)
     switch_off(os.environ)
@@ -55,11 +53,11 @@ def main(argv: Sequence[str]) -> int:
     sys.stderr = redactor.stream(sys.stderr)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
     try:
-        context = StageContext.from_json(arguments.context.read_bytes())
+        context = StageContext.from_json(_read_context(arguments.context))
         if context.stage != arguments.stage:
             raise ProtocolError(f"the context is of stage {context.stage!r}, and stage {arguments.stage!r} was started")
         pointer = StageRun(context, load_settings(), redactor).execute()
-        arguments.pointer.write_bytes(pointer.to_json())
+        arguments.pointer.write_bytes(pointer.to_short_json())
     except AirloomError as error:  # there is no result document to tell it in
         print(redactor.redact(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return EXIT_TRANSIENT if isinstance(error, TransientError) else EXIT_PERMANENT
@@ -69,6 +67,16 @@ def main(argv: Sequence[str]) -> int:
     if pointer.status == "succeeded":
         return 0
     return EXIT_PERMANENT if pointer.family == "permanent" else EXIT_TRANSIENT
+
+
+def _read_context(file: Path | None) -> bytes:
+    """The context's JSON. A pod has it in a variable, which the stage's own code does not see."""
+    text = os.environ.pop(CONTEXT_VARIABLE, "")
+    if file is not None:
+        return file.read_bytes()
+    if not text:
+        raise ProtocolError(f"a stage needs its context: give --context, or {CONTEXT_VARIABLE}")
+    return text.encode()
 
 
 @dataclass

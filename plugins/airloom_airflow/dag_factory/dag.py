@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 from airflow.sdk import DAG, Asset, CronTriggerTimetable
 from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
 
+from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import AssetKind, DagPlan, TaskPlan, asset_uri
 from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
 
 _DOCUMENTATION = """\
 {purpose}
@@ -77,13 +82,23 @@ def build_asset(pipeline: Pipeline, kind: AssetKind) -> Asset:
     return Asset(asset_uri(pipeline, kind))
 
 
-def add_stages(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> dict[str, StageSubprocessOperator]:
+def find_stage_operator(runtime: str) -> Callable[..., BaseOperator]:
+    """The operator of the installation's runtime; Kubernetes' libraries are loaded only where they are used."""
+    if runtime == "subprocess":
+        return StageSubprocessOperator
+    from airloom_airflow.operators.stage_pod import StagePodOperator
+
+    return StagePodOperator
+
+
+def add_stages(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> dict[str, BaseOperator]:
     """The stages as tasks, in their order; by name."""
+    stage_operator = find_stage_operator(load_settings().runtime)
     spec = pipeline.spec
     retry_delay = timedelta(seconds=spec.retry_delay_seconds)
-    made: dict[str, StageSubprocessOperator] = {}
+    made: dict[str, BaseOperator] = {}
     for task in tasks:
-        made[task.stage] = operator = StageSubprocessOperator(
+        made[task.stage] = operator = stage_operator(
             task_id=task.stage,
             dag=dag,
             pipeline=pipeline,

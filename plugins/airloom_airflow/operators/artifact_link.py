@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import attrs
+from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ STAGE_LINKS: Mapping[str, tuple[ArtifactLink, ...]] = {
     "monitor": (DRIFT_REPORT,),
 }
 """Stage → its links. A link costs its task a request, so each stage has only those that it can give."""
+
+
+def build_addresses(links: Mapping[str, str], artifacts_uri: str) -> dict[str, str]:
+    """A result's links by title, as addresses that a browser can open; see `build_address`."""
+    base_url = conf.get("api", "base_url", fallback="")
+    return {title: build_address(uri, artifacts_uri, base_url) for title, uri in links.items()}
 
 
 def build_address(uri: str, artifacts_uri: str, base_url: str) -> str:

@@ -38,6 +38,7 @@ def build_stage_context(
         params={name: value for name, value in (dag_run.conf or {}).items() if value is not None},
         data_interval_end=end.isoformat() if end else None,
         lineage_parent=find_lineage_parent(context["ti"]),
+        trace_parent=(getattr(context["ti"], "context_carrier", None) or {}).get("traceparent"),
     )
 
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
@@ -22,7 +21,7 @@ from airloom.protocol.context import StageContext
 from airloom.protocol.result import ResultPointer
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
-from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_address
+from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.stage_context import build_stage_context
 from airloom_airflow.operators.stage_result import load_result
 
@@ -103,8 +102,7 @@ class StageSubprocessOperator(BaseOperator):
         except AirloomError as error:
             self.log.warning("No links are shown: %s", error)
             return
-        base_url = conf.get("api", "base_url", fallback="")
-        self.links = {title: build_address(uri, artifacts_uri, base_url) for title, uri in links.items()}
+        self.links = build_addresses(links, artifacts_uri)
 
 
 def require_stage_python(environ: Mapping[str, str]) -> str:

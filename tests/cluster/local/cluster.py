@@ -108,6 +108,15 @@ class LocalCluster:
     def node(self, number: int) -> Node:
         return Node(number, self.state, built_programs(), self.processes)
 
+    def load_image(self, archive: Path) -> None:
+        """Put an image on every node."""
+        for name in self.ready_nodes():
+            self.node(int(name.removeprefix("node"))).load_image(archive)
+
+    def write_kubeconfig(self, user: str) -> Path:
+        """Of a user who has the rights that RBAC gives them."""
+        return self._authority.write_kubeconfig(user, user)
+
     def give_resource(self, number: int, name: str, count: int) -> None:
         """Make the node say that it has `count` of an extended resource, such as `nvidia.com/gpu`."""
         path = f"/status/capacity/{name.replace('~', '~0').replace('/', '~1')}"

@@ -1,7 +1,8 @@
 """A stand-in for the stages' Python: does what the run's parameters say, and answers as the protocol wants it.
 
-Started as `<this> -m airloom.stages <stage> --context FILE --pointer FILE`. `params.behaviour.<stage>` is `permanent`,
-`transient`, `lost` or `hang` (tells its process id in `params.pid_file` and waits); else it succeeds with
+Started as `<this> -m airloom.stages <stage> [--context FILE] --pointer FILE`. `params.behaviour.<stage>` is one of
+`permanent`, `transient`, `lost`, `hang` (tells its process id in `params.pid_file` and waits), `memory` (takes
+`params.megabytes`) and `wait` (writes numbered lines until `params.gate_file` is there); else it succeeds with
 `params.facts.<stage>` and `params.links.<stage>`. What it was told goes to `params.told_file`.
 """
 
@@ -11,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +26,8 @@ def run_folder(run_id: str) -> str:
 
 def main(argv: list[str]) -> int:
     stage = argv[argv.index("airloom.stages") + 1]
-    context = json.loads(Path(argv[argv.index("--context") + 1]).read_text())
+    told = Path(argv[argv.index("--context") + 1]).read_text() if "--context" in argv else None
+    context = json.loads(told or os.environ["AIRLOOM_STAGE_CONTEXT"])
     params = context.get("params", {})
     behaviour = params.get("behaviour", {}).get(stage, "succeed")
     print(f"fake {stage}: {behaviour}")
@@ -36,6 +39,13 @@ def main(argv: list[str]) -> int:
         Path(params["pid_file"]).write_text(str(os.getpid()))
         while True:
             signal.pause()
+    if behaviour == "memory":
+        print(len(bytearray(params["megabytes"] << 20)), "bytes taken")
+    number = 0
+    while behaviour == "wait" and not Path(params["gate_file"]).exists():
+        print(f"line {number}", flush=True)
+        number += 1
+        time.sleep(0.05)
     family = behaviour if behaviour in EXITS else None
     message = f"{stage} failed for a {behaviour} reason" if family else ""
     result = {key: context[key] for key in ("protocol", "team", "pipeline", "stage", "run_id", "attempt")} | {
@@ -64,4 +74,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     sys.exit(main(sys.argv))

@@ -1,0 +1,399 @@
+"""A stage as a pod: KubernetesPodOperator with Airloom's way of waiting, judging and starting again.
+
+`dag_factory` builds it where the installation's runtime is Kubernetes. What stock KubernetesPodOperator does by asking
+the API server every second or two (10 to 17 s for a trivial stage) is done here by one watch for all pods, in the
+triggerer; the stage's answer comes by the pod's termination message, without a sidecar.
+
+A pod's name is made of the task and its try, so the API server itself sees to it that a try has one pod at a time:
+whoever starts it a second time finds it there, and goes on with it. Pods are waited for and deleted by uid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.settings import pod_mutation_hook
+from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
+
+from airloom.errors import AirloomError, PermanentError
+from airloom.protocol.context import LineageParent, StageContext
+from airloom.protocol.launch import CONTEXT_VARIABLE, StageFailedError, StageInterruptedError, judge_exit
+from airloom.settings import Settings, load_settings
+from airloom.spec.pipeline import Pipeline
+from airloom.spec.plan import find_compute
+from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
+from airloom_airflow.operators.stage_context import build_stage_context
+from airloom_airflow.operators.stage_result import load_result
+from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
+from airloom_airflow.pods.pod import (
+    TASK_INSTANCE_LABEL,
+    TASK_LABEL,
+    TERMINATION_LOG,
+    PodRequest,
+    build_pod,
+    raise_memory,
+)
+from airloom_airflow.pods.schema import require_valid_pod
+from airloom_airflow.pods.state import PodState
+from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
+from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from kubernetes.client import V1Pod  # type: ignore[import-untyped]
+
+_JUDGED_LABEL = "airloom.io/judged"
+"""On a failed pod that is kept for a look: nobody goes on with it."""
+_NAME_WAIT_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a try has been through.
+
+    Attributes:
+        number: pods that it had before this one.
+        losses: how many of them the infrastructure lost.
+        memory: what this one gets in place of its profile's.
+    """
+
+    number: int = 0
+    losses: int = 0
+    memory: str | None = None
+
+
+class StagePodOperator(KubernetesPodOperator):
+    """Run one stage in a pod; `task_id` is the stage's name.
+
+    Args:
+        pipeline: the resolved pipeline file.
+        earlier: the stages before this one in the run.
+        deferrable: wait in the triggerer (as the factories do), or hold the worker slot.
+        kwargs: Airflow's own.
+
+    The task's value (XCom) is the URI of the stage's result document. A permanent failure fails the task at once, a
+    transient one is retried. A lost pod is started again within the try, as often as the profile says.
+    """
+
+    template_fields = ()
+    ui_color = "#e8f4f2"
+
+    def __init__(
+        self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), deferrable: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(kubernetes_conn_id=None, deferrable=deferrable, **kwargs)
+        self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
+        self.pipeline = pipeline
+        self.earlier = earlier
+        self.operator_extra_links = STAGE_LINKS.get(self.task_id, ())
+        self.links: dict[str, str] = {}
+        self._place: PodPlace | None = None
+
+    def execute(self, context: Context) -> str:
+        """Start the pod, or find it running, and wait for it; returns the result's URI.
+
+        Errors:
+            AirflowFailException: a permanent failure: of the stage, its image, its profile, its memory.
+            AirflowException: a transient one.
+        """
+        return self._guard(lambda: self._run(context, Launch(), self._find_running(context)))
+
+    def resume(self, context: Context, event: Mapping[str, Any]) -> str:
+        """The trigger saw the pod's end."""
+
+        def judge() -> str:
+            self._connect()
+            place, launch = load_place(event["place"]), Launch(**event["launch"])
+            answer = self._judge(place, PodState(**event["state"]), launch)
+            return self._run(context, answer) if isinstance(answer, Launch) else answer
+
+        return self._guard(judge)
+
+    def on_kill(self) -> None:
+        """Killed while it holds a worker: its pod goes. Deferred, the trigger sees to it."""
+        self._killed = True
+        if self._place is not None:
+            self._delete(self._place)
+
+    def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
+        """The pod of a try that had none before."""
+        assert context is not None
+        return self._build(context, Launch())
+
+    def _guard(self, work: Any) -> str:
+        try:
+            return str(work())
+        except AirloomError as error:
+            raised = AirflowFailException if isinstance(error, PermanentError) else AirflowException
+            raise raised(str(error)) from error
+
+    def _run(self, context: Context, launch: Launch, place: PodPlace | None = None) -> str:
+        while True:
+            place = place or self._start(context, launch)
+            limits = self._profile.limits
+            if self.deferrable:
+                self.defer(
+                    trigger=StagePodTrigger(
+                        place=dump_place(place), limits=limits.model_dump(mode="json"), launch=asdict(launch)
+                    ),
+                    method_name="resume",
+                )
+            self._place = place
+            state = asyncio.run(follow_pod(place, limits, write_log))
+            self._place = None
+            answer = self._judge(place, state, launch)
+            if not isinstance(answer, Launch):
+                return answer
+            launch, place = answer, None
+
+    def _judge(self, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
+        """What a pod's end means: the result's URI, another launch, or an error. Then the pod goes."""
+        if self._killed:
+            raise AirflowException("the task was ended from outside")
+        failed = True
+        try:
+            self._call_back("on_pod_completion", place)
+            answer = self._read_end(state, launch)
+            failed = isinstance(answer, Launch)
+            return answer
+        finally:
+            self._call_back("on_pod_teardown", place)
+            if failed and self._cluster.keep_failed_pods:
+                self._mark(place)
+            else:
+                self._delete(place, grace_seconds=0)
+            self._call_back("on_pod_cleanup", place)
+
+    def _read_end(self, state: PodState, launch: Launch) -> str | Launch:
+        profile = self._profile
+        if state.ending == "exited":
+            return self._take_result(state)
+        if state.ending == "lost":
+            if launch.losses >= profile.infrastructure_losses:
+                raise AirflowException(
+                    f"the pod was lost {launch.losses + 1} times, which is more than the profile's "
+                    f"infrastructure_losses; the last: {state.message}"
+                )
+            self.log.warning(
+                "Infrastructure loss %d of %d: %s. The stage is started again; no retry is used up.",
+                launch.losses + 1, profile.infrastructure_losses, state.message,
+            )  # fmt: skip
+            return replace(launch, number=launch.number + 1, losses=launch.losses + 1)
+        if state.ending == "out-of-memory":
+            memory = raise_memory(profile, launch.memory or profile.memory)
+            if memory is None:
+                raise AirflowFailException(
+                    f"{state.message}. Give the profile {find_compute(self.pipeline, self.task_id)!r} more memory, or "
+                    "a memory_max up to which it may be raised."
+                )
+            self.log.warning("%s. It is started again with %s bytes.", state.message, memory)
+            return replace(launch, number=launch.number + 1, memory=memory)
+        if state.ending == "refused":
+            raise AirflowFailException(f"the pod cannot start: {state.message}")
+        raise AirflowException(f"the pod was given up: {state.message}")
+
+    def _take_result(self, state: PodState) -> str:
+        status = state.exit_code or 0
+        try:
+            pointer = judge_exit(self.task_id, 128 - status if status > 128 else status, state.message, "(see above)")
+        except AirloomError as error:
+            if isinstance(error, StageFailedError | StageInterruptedError):
+                self._take_links(error.pointer.result_uri, error.pointer.digest, must=False)
+            raise
+        self._take_links(pointer.result_uri, pointer.digest, must=True)
+        return pointer.result_uri
+
+    def _take_links(self, uri: str, digest: str, *, must: bool) -> None:
+        """Read the result: a stage that ended well has one, whole. Its links are for the web UI."""
+        try:
+            self.links = build_addresses(load_result(uri, digest).links, self._settings.artifacts_uri)
+        except AirloomError as error:
+            if must:
+                raise
+            self.log.warning("No links are shown: %s", error)
+
+    def _start(self, context: Context, launch: Launch) -> PodPlace:
+        """Make the pod, or find that it is made already."""
+        self._connect()
+        pod = self._build(context, launch)
+        metadata = pod.metadata
+        self._call_back("on_pod_manifest_created", None, pod_request=pod, context=context)
+        deadline = time.monotonic() + _NAME_WAIT_SECONDS
+        while True:
+            try:
+                made = self.client.create_namespaced_pod(metadata.namespace, pod)
+                break
+            except ApiException as error:
+                if error.status != 409:
+                    raise _translate(error, metadata) from error
+            made = self._read(metadata.name, metadata.namespace)
+            if made is not None and made.metadata.deletion_timestamp is None:
+                if made.metadata.labels.get(TASK_INSTANCE_LABEL) == metadata.labels[TASK_INSTANCE_LABEL]:
+                    self.log.info("Pod %s is there already; going on with it.", metadata.name)
+                    break
+                self._delete(self._find_place(made), grace_seconds=0)
+            if time.monotonic() > deadline:
+                raise AirflowException(f"a former pod {metadata.name} does not go away")
+            time.sleep(0.5)
+        place = self._find_place(made)
+        self.log.info("Pod %s/%s (%s)", place.namespace, place.name, place.uid)
+        self._call_back("on_pod_creation", place)
+        return place
+
+    def _find_running(self, context: Context) -> PodPlace | None:
+        """A pod that an earlier try left when its worker or triggerer died: it still does the work."""
+        self._connect()
+        if context["ti"].try_number < 2:
+            return None
+        request = self._request(context, Launch())
+        namespace = build_pod(self._cluster, self._profile, request)["metadata"]["namespace"]
+        selector = f"{TASK_LABEL}={request.task},!{_JUDGED_LABEL}"
+        try:
+            found = self.client.list_namespaced_pod(namespace, label_selector=selector).items
+        except ApiException as error:
+            raise AirflowException(f"pods of earlier tries cannot be listed: {error.reason}") from error
+        alive = [pod for pod in found if pod.metadata.deletion_timestamp is None]
+        alive.sort(key=lambda pod: pod.metadata.creation_timestamp)
+        for pod in alive[:-1]:
+            self._delete(self._find_place(pod))
+        if not alive:
+            return None
+        self.log.info("Pod %s of an earlier try is still there; going on with it.", alive[-1].metadata.name)
+        return self._find_place(alive[-1])
+
+    def _build(self, context: Context, launch: Launch) -> V1Pod:
+        manifest = build_pod(self._cluster, self._profile, self._request(context, launch))
+        require_valid_pod(manifest, f"the profile {find_compute(self.pipeline, self.task_id)!r}")
+        pod = PodGenerator.deserialize_model_dict(manifest)
+        pod_mutation_hook(pod)  # type: ignore[no-untyped-call]
+        return pod
+
+    def _request(self, context: Context, launch: Launch) -> PodRequest:
+        ti, profile, settings = context["ti"], self._profile, self._settings
+        stage = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
+        if launch.number:  # a folder of its own for each pod: a lost one may still be writing
+            stage = stage.model_copy(update={"attempt": 100 * stage.attempt + launch.number})
+        last = launch.losses and launch.losses >= profile.infrastructure_losses
+        return PodRequest(
+            team=stage.team,
+            pipeline=stage.pipeline,
+            stage=stage.stage,
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=ti.map_index if ti.map_index is not None else -1,
+            try_number=ti.try_number,
+            task_instance=str(ti.id),
+            arguments=(stage.stage, "--pointer", TERMINATION_LOG),
+            environ=build_pod_environ(stage, settings),
+            launch=launch.number,
+            memory=launch.memory,
+            capacity="on-demand" if last and profile.capacity == "spot" else None,
+        )
+
+    def _connect(self) -> None:
+        """Read the installation, and tell KubernetesPodOperator's hook of its cluster."""
+        self._settings: Settings = load_settings()
+        assert self._settings.cluster_file is not None
+        self._cluster: Cluster = load_cluster(self._settings.cluster_file)
+        self._profile: Profile = self._cluster.profile(find_compute(self.pipeline, self.task_id))
+        connection = self._cluster.connection
+        self.config_file, self.cluster_context = connection.kubeconfig, connection.context
+        self.in_cluster = connection.kubeconfig is None
+        self.callbacks = [_load_class(path) for path in self._cluster.callbacks]
+
+    def _find_place(self, pod: V1Pod) -> PodPlace:
+        metadata = pod.metadata
+        return PodPlace(self._cluster.connection, metadata.namespace, metadata.name, metadata.uid)
+
+    def _read(self, name: str, namespace: str) -> V1Pod | None:
+        try:
+            return self.client.read_namespaced_pod(name, namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise AirflowException(f"pod {name} cannot be read: {error.reason}") from error
+
+    def _delete(self, place: PodPlace, grace_seconds: int | None = None) -> None:
+        """Exactly this pod. What cannot be deleted now is the janitor's."""
+        body: dict[str, Any] = {"preconditions": {"uid": place.uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        try:
+            self.client.delete_namespaced_pod(place.name, place.namespace, body=body)
+        except ApiException as error:
+            if error.status not in (404, 409):
+                self.log.warning("Pod %s cannot be deleted now: %s", place.name, error.reason)
+        except Exception as error:
+            self.log.warning("Pod %s cannot be deleted now: %s", place.name, error)
+
+    def _mark(self, place: PodPlace) -> None:
+        body = {"metadata": {"uid": place.uid, "labels": {_JUDGED_LABEL: "true"}}}
+        try:
+            self.client.patch_namespaced_pod(place.name, place.namespace, body)
+        except ApiException as error:
+            if error.status not in (404, 409):
+                self.log.warning("Pod %s cannot be marked: %s", place.name, error.reason)
+
+    def _call_back(self, name: str, place: PodPlace | None, **more: Any) -> None:
+        """KubernetesPodOperator's callbacks, deferred or not: they all run here, in the worker."""
+        if not self.callbacks:
+            return
+        if place is not None:
+            more["pod"] = self._read(place.name, place.namespace)
+        more = {"client": self.client, "mode": ExecutionMode.SYNC, "operator": self, "context": {}, **more}
+        for callback in self.callbacks:
+            getattr(callback, name)(**more)
+
+
+def build_pod_environ(stage: StageContext, settings: Settings) -> dict[str, str]:
+    """What a stage in a pod is told by variables: its context, the installation, and whose child its lineage is."""
+    environ = {
+        CONTEXT_VARIABLE: stage.to_json().decode(),
+        "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
+    }
+    if stage.lineage_parent is not None:
+        environ["OPENLINEAGE_CONTEXT"] = build_openlineage_context(stage.lineage_parent)
+    if stage.trace_parent is not None:
+        environ["TRACEPARENT"] = stage.trace_parent
+    return environ
+
+
+def build_openlineage_context(parent: LineageParent) -> str:
+    """The parent run in the form that OpenLineage's integrations (dbt, Spark) read from `OPENLINEAGE_CONTEXT`."""
+    own = {"run": {"runId": parent.run_id}, "job": {"namespace": parent.namespace, "name": parent.name}}
+    root = {
+        "run": {"runId": parent.root_run_id or parent.run_id},
+        "job": {
+            "namespace": parent.root_namespace or parent.namespace,
+            "name": parent.root_name or parent.name,
+        },
+    }
+    return json.dumps({"parent": {**own, "root": root}})
+
+
+def _load_class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _translate(error: ApiException, metadata: Any) -> Exception:
+    """The API server refused the pod: for good where it is not a pod or may not be one, else for now."""
+    words = error.reason
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        words = json.loads(error.body)["message"]
+    told = f"pod {metadata.name} was refused in namespace {metadata.namespace}: {words}"
+    if error.status in (400, 403, 404, 422) and "quota" not in words:
+        return AirflowFailException(told)
+    return AirflowException(told)

@@ -1,0 +1,279 @@
+"""Builds the pod of a stage: from a profile and a request to a manifest. Pure.
+
+Pods are `restricted` in the sense of Kubernetes' Pod Security Standards: non-root, seccomp RuntimeDefault, no
+capabilities, a read-only root, no service account token. What a stage may write is `/tmp`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from airloom.errors import ConfigError
+from airloom.telemetry import SWITCHES
+from airloom_airflow.pods.cluster_file import Cluster, Profile
+from airloom_airflow.pods.providers import Capacity, Placement, build_placement
+
+CONTAINER = "stage"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+SELECTOR = f"{MANAGED_BY}=airloom"
+"""Finds every pod of every installation in a namespace."""
+TASK_LABEL = "airloom.io/task"
+"""Digest of DAG, run, task and map index: the same for all tries of a task."""
+TASK_INSTANCE_LABEL = "airloom.io/task-instance"
+"""Airflow's id of one try."""
+TERMINATION_LOG = "/dev/termination-log"
+USER = 65532
+_CONTEXT_LIMIT_BYTES = 120_000
+"""Linux takes no longer variable than 128 KiB."""
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
+_UNITS = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{name: Decimal(1000**power) for power, name in enumerate("kMGT", 1)},
+    **{f"{name}i": Decimal(1024**power) for power, name in enumerate("KMGT", 1)},
+}
+
+
+@dataclass(frozen=True)
+class PodRequest:
+    """One pod for one try of a task.
+
+    Attributes:
+        launch: how many pods this try has had before.
+        arguments: of `python -m airloom.stages`, which is the image's entrypoint.
+        environ: variables beside the installation's.
+        memory: in place of the profile's.
+        capacity: in place of the profile's.
+    """
+
+    team: str
+    pipeline: str
+    stage: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    task_instance: str
+    arguments: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    launch: int = 0
+    memory: str | None = None
+    capacity: Capacity | None = None
+
+    @property
+    def task(self) -> str:
+        """See `TASK_LABEL`."""
+        identity = "\0".join((self.dag_id, self.run_id, self.task_id, str(self.map_index)))
+        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """The pod's: the same request always has the same, so that it is made once."""
+        words = re.sub(r"[^a-z0-9]+", "-", f"{self.pipeline}-{self.stage}".lower()).strip("-")[:36].rstrip("-")
+        return f"{words}-{self.task[:12]}-{self.try_number}-{self.launch}"
+
+
+def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[str, Any]:
+    """The manifest.
+
+    Errors:
+        ConfigError: the context is too large, or no image is named.
+    """
+    placement = build_placement(cluster.provider, profile.node_pool, request.capacity or profile.capacity, profile.gpu)
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _build_metadata(cluster, profile, request),
+        "spec": _drop_empty(
+            {
+                "restartPolicy": "Never",
+                "containers": [_build_container(cluster, profile, request, placement)],
+                "volumes": _build_volumes(profile),
+                "nodeSelector": {**placement.selector, **profile.nodeSelector},
+                "affinity": _build_affinity(profile, placement),
+                "tolerations": [*_tolerate_losses(profile), *placement.tolerations, *profile.tolerations],
+                "runtimeClassName": profile.runtimeClassName,
+                "priorityClassName": profile.priorityClassName,
+                "serviceAccountName": profile.serviceAccountName or cluster.serviceAccountName,
+                "automountServiceAccountToken": cluster.workload_identity,
+                "enableServiceLinks": False,
+                "imagePullSecrets": [{"name": name} for name in profile.imagePullSecrets],
+                "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
+                # Kubernetes counts from the kubelet's acceptance, so pulling is in it; ours are told by name before.
+                "activeDeadlineSeconds": math.ceil(
+                    profile.limits.running_seconds + profile.limits.pulling_seconds + 60
+                ),
+                "terminationGracePeriodSeconds": 30,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": USER,
+                    "runAsGroup": USER,
+                    "fsGroup": USER,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+            }
+        ),
+    }
+    return _merge(manifest, {**profile.podTemplate})
+
+
+def parse_quantity(quantity: str) -> Decimal:
+    """A Kubernetes quantity as a number: bytes, or processors."""
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
+    assert match is not None
+    return Decimal(match[1]) * _UNITS[match[2]]
+
+
+def raise_memory(profile: Profile, given: str) -> str | None:
+    """What a stage gets after `given` was too little; None where it cannot have more."""
+    if profile.memory_max is None or parse_quantity(given) >= parse_quantity(profile.memory_max):
+        return None
+    doubled = min(2 * parse_quantity(given), parse_quantity(profile.memory_max))
+    return str(int(doubled))
+
+
+def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[str, Any]:
+    labels = {
+        "app.kubernetes.io/name": "airloom-stage",
+        MANAGED_BY: "airloom",
+        "airloom.io/team": request.team,
+        "airloom.io/pipeline": request.pipeline,
+        "airloom.io/stage": request.stage,
+        TASK_LABEL: request.task,
+        TASK_INSTANCE_LABEL: request.task_instance,
+    }
+    if profile.queue:
+        labels["kueue.x-k8s.io/queue-name"] = profile.queue
+    return {
+        "name": request.name,
+        "namespace": cluster.namespace.format(team=request.team.replace("_", "-")),
+        "labels": labels,
+        "annotations": {
+            "airloom.io/dag-id": request.dag_id,
+            "airloom.io/run-id": request.run_id,
+            "airloom.io/task-id": request.task_id,
+            "airloom.io/map-index": str(request.map_index),
+            "airloom.io/try-number": str(request.try_number),
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            "karpenter.sh/do-not-disrupt": "true",
+        },
+    }
+
+
+def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, placement: Placement) -> dict[str, Any]:
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(max(1, math.ceil(parse_quantity(profile.cpu)))))
+    environ = {
+        "HOME": "/tmp",  # the pod's own
+        "AIRLOOM_HOME": "/tmp/airloom",
+        "PYTHONUNBUFFERED": "1",
+        **SWITCHES,
+        **threads,
+        **cluster.env,
+        **request.environ,
+    }
+    for name, value in environ.items():
+        if len(value.encode()) > _CONTEXT_LIMIT_BYTES:
+            raise ConfigError(
+                f"{name} of stage {request.stage} has {len(value.encode())} bytes, and a variable holds "
+                f"{_CONTEXT_LIMIT_BYTES}; make the pipeline file smaller"
+            )
+    requests: dict[str, str] = {"cpu": profile.cpu, "memory": request.memory or profile.memory}
+    limits: dict[str, str] = {"memory": request.memory or profile.memory}
+    if profile.cpu_limit:
+        limits["cpu"] = profile.cpu_limit
+    if profile.ephemeral_storage:
+        requests["ephemeral-storage"] = limits["ephemeral-storage"] = profile.ephemeral_storage
+    for resource, count in placement.resources.items():
+        requests[resource] = limits[resource] = str(count)
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]
+    if profile.shared_memory:
+        mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})
+    return _drop_empty(
+        {
+            "name": CONTAINER,
+            "image": cluster.image(profile),
+            "imagePullPolicy": cluster.image_pull_policy,
+            "args": list(request.arguments),
+            "env": [{"name": name, "value": value} for name, value in environ.items()],
+            "envFrom": [{"secretRef": {"name": name}} for name in cluster.secrets],
+            "resources": _drop_empty(
+                {
+                    "requests": requests,
+                    "limits": limits,
+                    "claims": [{"name": claim["name"]} for claim in profile.resourceClaims],
+                }
+            ),
+            "volumeMounts": mounts,
+            "terminationMessagePath": TERMINATION_LOG,
+            "terminationMessagePolicy": "File",
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+    )
+
+
+def _build_volumes(profile: Profile) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    if profile.shared_memory:
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": profile.shared_memory}})
+    return volumes
+
+
+def _build_affinity(profile: Profile, placement: Placement) -> dict[str, Any] | None:
+    if not placement.requirements:
+        return profile.affinity
+    terms = {"nodeSelectorTerms": [{"matchExpressions": placement.requirements}]}
+    required = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    return _merge(required, profile.affinity or {})
+
+
+def _tolerate_losses(profile: Profile) -> list[dict[str, Any]]:
+    """How long an unreachable node keeps its pods; Kubernetes' own default is five minutes."""
+    return [
+        {
+            "key": f"node.kubernetes.io/{condition}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": profile.node_loss_seconds,
+        }
+        for condition in ("not-ready", "unreachable")
+    ]
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge; lists of named things merge by name; everything else replaces."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            merged[key] = _merge(old, value)
+        elif _is_named(old) and _is_named(value):
+            merged[key] = _merge_named(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) and "name" in each for each in value)
+
+
+def _merge_named(below: Any, above: Any) -> list[Any]:
+    merged = {each["name"]: each for each in below}
+    for each in above:
+        merged[each["name"]] = _merge(merged.get(each["name"], {}), each)
+    return list(merged.values())
+
+
+def _drop_empty(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if value is not None and value not in ([], {}, ())}

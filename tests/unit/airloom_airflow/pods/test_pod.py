@@ -1,0 +1,203 @@
+"""Profiles become pods that Kubernetes takes, on each provider."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airloom.errors import ConfigError, SpecError
+from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
+from airloom_airflow.pods.pod import PodRequest, build_pod, raise_memory
+from airloom_airflow.pods.schema import require_valid_pod
+
+REQUEST = PodRequest(
+    team="ops",
+    pipeline="flight_delay",
+    stage="train",
+    dag_id="ops__flight_delay__train",
+    run_id="manual__2026-11-23T12:00:00+00:00",
+    task_id="train",
+    map_index=-1,
+    try_number=1,
+    task_instance="01a20ad2-131a-7f2a-a54b-894159c5a4dc",
+    arguments=("train", "--pointer", "/dev/termination-log"),
+)
+
+
+def build(profile: dict[str, Any] | None = None, request: PodRequest = REQUEST, **cluster: Any) -> dict[str, Any]:
+    installation = Cluster.model_validate({"images": {"cpu": "stage:1", "gpu": "stage-gpu:1"}, **cluster})
+    pod = build_pod(installation, Profile.model_validate(profile or {}), request)
+    require_valid_pod(pod, "the profile")
+    return pod
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    [only] = pod["spec"]["containers"]
+    return only
+
+
+def test_a_pod_is_restricted() -> None:
+    pod = build()
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container(pod)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["metadata"]["namespace"] == "airloom-ops"
+    assert pod["spec"]["activeDeadlineSeconds"] > 0
+
+
+def test_each_try_and_launch_has_a_name_of_its_own_and_the_same_again() -> None:
+    names = [
+        build(request=replace(REQUEST, try_number=attempt, launch=launch, run_id=run))["metadata"]["name"]
+        for attempt in (1, 2)
+        for launch in (0, 1)
+        for run in ("a", "b")
+    ]
+    assert len(set(names)) == len(names)
+    assert build()["metadata"]["name"] == build()["metadata"]["name"]
+    long = replace(REQUEST, pipeline="a_" * 31 + "b", stage="validate")
+    assert len(build(request=long)["metadata"]["name"]) <= 63
+
+
+def test_secrets_come_by_reference_only() -> None:
+    pod = build(secrets=("s3-credentials",), env={"AWS_ENDPOINT_URL": "http://minio:9000"})
+    assert container(pod)["envFrom"] == [{"secretRef": {"name": "s3-credentials"}}]
+    assert {"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"} in container(pod)["env"]
+
+
+def test_threads_follow_the_processors() -> None:
+    environ = {each["name"]: each["value"] for each in container(build({"cpu": "3500m"}))["env"]}
+    assert environ["OMP_NUM_THREADS"] == "4"
+
+
+def test_a_profile_asks_for_what_it_names() -> None:
+    pod = build(
+        {
+            "cpu": "8", "cpu_limit": "16", "memory": "64Gi", "ephemeral_storage": "100Gi", "shared_memory": "16Gi",
+            "gpu": {"count": 2}, "queue": "research", "runtimeClassName": "nvidia", "priorityClassName": "batch",
+            "imagePullSecrets": ["registry"], "nodeSelector": {"disk": "ssd"},
+            "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
+        }
+    )  # fmt: skip
+    resources = container(pod)["resources"]
+    assert resources["requests"] == {"cpu": "8", "memory": "64Gi", "ephemeral-storage": "100Gi", "nvidia.com/gpu": "2"}
+    assert resources["limits"] == {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "100Gi", "nvidia.com/gpu": "2"}
+    assert resources["claims"] == [{"name": "gpu"}]
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container(pod)["volumeMounts"]
+    assert container(pod)["image"] == "stage-gpu:1"
+    assert pod["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["spec"]["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
+
+
+@pytest.mark.parametrize(
+    ("provider", "product", "selector", "tolerated"),
+    [
+        ("generic", "NVIDIA-L4", {"airloom.io/node-pool": "p", "airloom.io/capacity": "spot",
+                                  "nvidia.com/gpu.product": "NVIDIA-L4"}, "airloom.io/capacity"),
+        ("gke", "nvidia-l4", {"cloud.google.com/gke-nodepool": "p", "cloud.google.com/gke-spot": "true",
+                              "cloud.google.com/gke-accelerator": "nvidia-l4"}, "cloud.google.com/gke-spot"),
+        ("eks", "NVIDIA-L4", {"eks.amazonaws.com/nodegroup": "p", "eks.amazonaws.com/capacityType": "SPOT",
+                              "nvidia.com/gpu.product": "NVIDIA-L4"}, "nvidia.com/gpu"),
+        ("eks-karpenter", "l4", {"karpenter.sh/nodepool": "p", "karpenter.sh/capacity-type": "spot",
+                                 "karpenter.k8s.aws/instance-gpu-name": "l4"}, "nvidia.com/gpu"),
+        ("eks-auto", "l4", {"karpenter.sh/nodepool": "p", "karpenter.sh/capacity-type": "spot",
+                            "eks.amazonaws.com/instance-gpu-name": "l4"}, "nvidia.com/gpu"),
+        ("aks", "NVIDIA-L4", {"kubernetes.azure.com/agentpool": "p", "kubernetes.azure.com/scalesetpriority": "spot",
+                              "nvidia.com/gpu.product": "NVIDIA-L4"}, "kubernetes.azure.com/scalesetpriority"),
+    ],
+)  # fmt: skip
+def test_each_provider_has_its_own_keys(provider: str, product: str, selector: dict[str, str], tolerated: str) -> None:
+    pod = build({"node_pool": "p", "capacity": "spot", "gpu": {"product": product}}, provider=provider)
+    assert pod["spec"]["nodeSelector"] == selector
+    assert tolerated in [toleration["key"] for toleration in pod["spec"]["tolerations"]]
+
+
+@pytest.mark.parametrize("provider", ["gke", "aks"])
+def test_on_demand_is_where_spot_is_not(provider: str) -> None:
+    spec = build({"capacity": "spot"}, replace(REQUEST, capacity="on-demand"), provider=provider)["spec"]
+    [term] = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["operator"] == "DoesNotExist"
+
+
+@pytest.mark.parametrize(
+    ("provider", "gpu", "resource", "label"),
+    [
+        ("generic", {"mig": "1g.5gb"}, "nvidia.com/mig-1g.5gb", None),
+        ("generic", {"sharing": "time-slicing"}, "nvidia.com/gpu.shared", None),
+        ("gke", {"mig": "1g.5gb"}, "nvidia.com/gpu", "cloud.google.com/gke-gpu-partition-size"),
+        ("gke", {"sharing": "time-slicing"}, "nvidia.com/gpu", "cloud.google.com/gke-gpu-sharing-strategy"),
+    ],
+)
+def test_parts_of_a_gpu(provider: str, gpu: dict[str, str], resource: str, label: str | None) -> None:
+    pod = build({"gpu": gpu}, provider=provider)
+    assert container(pod)["resources"]["limits"][resource] == "1"
+    assert label is None or label in pod["spec"]["nodeSelector"]
+
+
+def test_a_pod_template_is_merged_over_everything() -> None:
+    template = {
+        "metadata": {"annotations": {"team.example/cost": "42"}},
+        "spec": {
+            "containers": [{"name": "stage", "env": [{"name": "A", "value": "b"}]}, {"name": "proxy", "image": "p:1"}],
+            "dnsPolicy": "Default",
+        },
+    }
+    pod = build({"podTemplate": template})
+    stage, proxy = pod["spec"]["containers"]
+    assert {"name": "A", "value": "b"} in stage["env"]
+    assert {"name": "HOME", "value": "/tmp"} in stage["env"]
+    assert proxy == {"name": "proxy", "image": "p:1"}
+    assert pod["metadata"]["annotations"]["team.example/cost"] == "42"
+    assert pod["spec"]["dnsPolicy"] == "Default"
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ({"podTemplate": {"spec": {"nodeSelectors": {}}}}, "'nodeSelectors' was unexpected"),
+        ({"affinity": {"nodeAffinities": {}}}, "spec.affinity: 'nodeAffinities' was unexpected"),
+        ({"tolerations": [{"key": "a", "tolerationSeconds": "long"}]}, "tolerationSeconds: 'long' is not of type"),
+    ],
+)
+def test_what_kubernetes_would_drop_or_refuse_is_told_before(profile: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match="is no pod that Kubernetes takes") as raised:
+        build(profile)
+    assert words in str(raised.value)
+
+
+def test_a_context_too_large_for_a_variable_is_told() -> None:
+    with pytest.raises(ConfigError, match="make the pipeline file smaller"):
+        build(request=replace(REQUEST, environ={"AIRLOOM_STAGE_CONTEXT": "x" * 130_000}))
+
+
+def test_memory_is_doubled_up_to_its_cap() -> None:
+    profile = Profile(memory="2Gi", memory_max="5Gi")
+    assert raise_memory(profile, "2Gi") == str(4 * 2**30)
+    assert raise_memory(profile, str(4 * 2**30)) == str(5 * 2**30)
+    assert raise_memory(profile, str(5 * 2**30)) is None
+    assert raise_memory(Profile(), "2Gi") is None
+
+
+def test_an_unknown_profile_is_told_with_those_that_there_are() -> None:
+    cluster = Cluster.model_validate({"images": {"cpu": "x"}, "profiles": {"gpu-large": {}}})
+    with pytest.raises(ConfigError, match="'gpu-huge' is no profile of this installation; it has gpu-large"):
+        cluster.profile("gpu-huge")
+    with pytest.raises(ConfigError, match=r"images\.gpu"):
+        cluster.image(Profile.model_validate({"gpu": {}}))
+
+
+def test_a_mistake_in_the_cluster_file_is_told_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(
+        "apiVersion: airloom.io/v1\nkind: Cluster\nspec:\n  images: {cpu: x}\n  profiles:\n    gpu: {gpus: 1}\n"
+    )
+    with pytest.raises(SpecError, match=r"cluster\.yaml:6:11: spec\.profiles\.gpu\.gpus"):
+        load_cluster(file)
