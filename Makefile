@@ -113,6 +113,8 @@ lock: $(UV) ## Make the lock files anew
 	cd plugins && ../$(UV) pip compile --quiet pyproject.toml $(LOCK) --no-emit-package airloom -o ../requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../tests/images/stage-trivial/requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-gpu/requirements.in --extra embedded -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/stage-gpu/requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/serve/requirements.in --extra serving --extra feast --extra scikit-learn --override ../docker/serve/overrides.txt -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/serve/requirements.txt
 	$(UV) pip compile --quiet tests/requirements.in -c requirements.txt $(LOCK) -o tests/requirements-airflow.txt
 	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
 	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt

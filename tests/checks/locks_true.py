@@ -16,6 +16,13 @@ OWN = {"airloom", "airloom-airflow"}
 LOCKS = {
     "requirements.txt": ("include/pyproject.toml", "plugins/pyproject.toml"),
     "docker/stage-cpu/requirements.txt": ("include/pyproject.toml[embedded]",),
+    "docker/stage-gpu/requirements.txt": ("include/pyproject.toml[embedded]", "docker/stage-gpu/requirements.in"),
+    "docker/serve/requirements.txt": (
+        "include/pyproject.toml[serving]",
+        "include/pyproject.toml[feast]",
+        "include/pyproject.toml[scikit-learn]",
+        "docker/serve/requirements.in",
+    ),
     "tests/requirements-airflow.txt": ("tests/requirements.in",),
     "tests/requirements-stages.txt": ("tests/requirements.in",),
     "tests/bench/requirements.txt": ("tests/bench/requirements.in",),

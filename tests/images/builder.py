@@ -56,8 +56,10 @@ def build_image(name: str, base: str | None = None, say: Callable[[str], object]
         ClusterError: root or apt is not there, or a step of the build fails.
     """
     folder = image_cache()
+    archive = folder / f"{name}-{_digest(name, base)}.tar"
+    if archive.exists():
+        return archive
     with _lock(folder):
-        archive = folder / f"{name}-{_digest(name, base)}.tar"
         if not archive.exists():
             say(f"building {image_reference(name)}")
             part = folder / f"{name}.part"
@@ -103,7 +105,7 @@ def _digest(name: str, base: str | None) -> str:
     """Of all that goes into an image: its Dockerfile, lock and sources, its base, and how it is built."""
     image = IMAGES[name]
     files = [ROOT / image.dockerfile, ROOT / image.lock, ROOT / "docker/uv.txt", ROOT / ".dockerignore"]
-    files += sorted(_OWN.glob("[bd]*.py"))
+    files += [_OWN / "buildah.py", _OWN / "debian.py"]
     for source in image.sources:
         files += sorted(
             path for path in (ROOT / source).rglob("*") if path.is_file() and "__pycache__" not in path.parts
