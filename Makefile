@@ -68,16 +68,16 @@ test-airflow: setup
 
 .PHONY: test-cluster cluster-up cluster-down cluster-status
 test-cluster: setup ## The tests on a real Kubernetes, on this machine or AIRLOOM_TEST_KUBECONFIG's
-	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/cluster
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/cluster
 
 cluster-up: setup ## A real Kubernetes on this machine (root, Debian, Go); the first time builds it
-	@$(AIRFLOW)/python -m tests.cluster.local up
+	@$(STAGES)/python -m tests.cluster.local up
 
 cluster-down: ## Stop it, and leave nothing of it
-	@test ! -x $(AIRFLOW)/python || $(AIRFLOW)/python -m tests.cluster.local down
+	@test ! -x $(STAGES)/python || $(STAGES)/python -m tests.cluster.local down
 
 cluster-status: setup ## What of it runs
-	@$(AIRFLOW)/python -m tests.cluster.local status
+	@$(STAGES)/python -m tests.cluster.local status
 
 .PHONY: images test-images
 images: ## The four container images, as archives that `docker load` takes (root, Debian)
@@ -114,7 +114,7 @@ lock: $(UV) ## Make the lock files anew
 	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../tests/images/stage-trivial/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-gpu/requirements.in --extra embedded -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/stage-gpu/requirements.txt
-	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/serve/requirements.in --extra serving --extra feast --extra scikit-learn --override ../docker/serve/overrides.txt -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/serve/requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/serve/requirements.in --extra serving --extra feast --extra scikit-learn --extra s3 --override ../docker/serve/overrides.txt -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/serve/requirements.txt
 	$(UV) pip compile --quiet tests/requirements.in -c requirements.txt $(LOCK) -o tests/requirements-airflow.txt
 	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
 	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt

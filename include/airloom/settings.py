@@ -22,6 +22,7 @@ class Settings:
         home: state folder of the embedded runtime (databases, logs, sockets); absolute.
         data_root: what relative paths in pipeline files start from; absolute.
         pipelines: folder of pipeline files, `<team>/<pipeline>.yaml` below it; absolute.
+        dag_files: folder of hand-written DAG files that Airflow runs beside the pipelines; None: there is none.
         artifacts_uri: root of the object store, `file:///…` or a bucket.
         tracking_uri: MLflow's tracking and registry address.
         gateway_url: the inference gateway's base address.
@@ -35,6 +36,7 @@ class Settings:
     home: Path
     data_root: Path
     pipelines: Path
+    dag_files: Path | None
     artifacts_uri: str
     tracking_uri: str
     gateway_url: str
@@ -58,13 +60,14 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         home=home,
         data_root=_folder(environ, "AIRLOOM_DATA_ROOT", Path.cwd()),
         pipelines=_folder(environ, "AIRLOOM_PIPELINES", Path.cwd() / "dags" / "pipelines"),
+        dag_files=_path(environ, "AIRLOOM_DAG_FILES"),
         artifacts_uri=environ.get("AIRLOOM_ARTIFACTS_URI", (home / "artifacts").as_uri()).rstrip("/"),
         tracking_uri=environ.get("AIRLOOM_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
         gateway_url=environ.get("AIRLOOM_GATEWAY_URL", "http://127.0.0.1:8090").rstrip("/"),
         lineage_path=Path(lineage) if lineage else None,
         stage_host=Path(host) if host else None,
         runtime=_runtime(environ),
-        cluster_file=_folder(environ, "AIRLOOM_CLUSTER_FILE", home) if environ.get("AIRLOOM_CLUSTER_FILE") else None,
+        cluster_file=_path(environ, "AIRLOOM_CLUSTER_FILE"),
         environment=environ.get("AIRLOOM_ENVIRONMENT") or None,
     )
 
@@ -78,6 +81,10 @@ def _runtime(environ: Mapping[str, str]) -> Literal["subprocess", "kubernetes"]:
     if not environ.get("AIRLOOM_CLUSTER_FILE"):
         raise ConfigError("AIRLOOM_RUNTIME is kubernetes; set AIRLOOM_CLUSTER_FILE to the file of compute profiles.")
     return "kubernetes"
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    return _folder(environ, name, Path()) if environ.get(name) else None
 
 
 def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
+from tests.bench.cluster import measure_cluster
 from tests.bench.figures import Figure, print_figures, write_figures
 from tests.bench.parse import measure_parse, measure_reparse
 from tests.bench.processor import measure_large, measure_processor
@@ -27,7 +28,7 @@ _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
     "runs": measure_runs,
     "demo": measure_setup_and_demo,
 }
-_BY_NAME_ONLY = {"large": measure_large}
+_BY_NAME_ONLY: dict[str, Callable[[], Iterable[Figure]]] = {"large": measure_large, "cluster": measure_cluster}
 
 
 def main(names: list[str]) -> int:

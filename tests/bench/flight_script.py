@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from airloom.adapters.feast import FeastFeatureStore
+from airloom.adapters.local_folder import LocalFolderObjectStore
 from airloom.spec.pipeline import FeatureView
 
 flights, work, tracking_uri = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -85,7 +86,7 @@ context.build_data_docs()
 assert checked.success, checked
 
 # features
-store = FeastFeatureStore(work / "features")
+store = FeastFeatureStore(LocalFolderObjectStore(), (work / "features").as_uri())
 views = {
     "weather": FeatureView(entity="origin", columns=tuple(WEATHER), timestamp="observed", ttl_hours=6),
     "plane": FeatureView(entity="tailnum", columns=tuple(PLANE), timestamp=None, ttl_hours=None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 TEAM = "ops"
 NAMESPACE = f"airloom-{TEAM}"
 AIRFLOW_USER = "airloom-airflow"
+FUSED = "  execution: fused\n"
+"""Added to a pipeline's spec: its stages share a pod."""
 SMALL = """\
 apiVersion: airloom.io/v1
 kind: Pipeline
@@ -36,7 +39,7 @@ spec:
       rows: {{type: parquet, path: rows.parquet}}
   train: {{target: y, estimator: sklearn.linear_model.LogisticRegression}}
 """
-"""Two stages before `register`: ingest, train, register."""
+"""Three stages: ingest, train, register."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,62 @@ class Installation:
     runtime: Runtime
     api: AirflowApi
 
+    def start(self, pipeline: str, **conf: Any) -> Run:
+        """Start the pipeline's training; `conf` tells the fake stages what to do."""
+        dag_id = f"{TEAM}__{pipeline}__train"
+        self.api.wait_for_dag(dag_id, 60)
+        return Run(self, pipeline, dag_id, self.api.trigger(dag_id, conf))
+
     def pods(self, **labels: str) -> list[dict[str, Any]]:
         """Pods of the team, by labels `airloom.io/<name>`."""
         selector = ",".join(f"airloom.io/{name}={value}" for name, value in labels.items())
         told = self.cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "json", "-l", selector)
         found: list[dict[str, Any]] = json.loads(told)["items"]
         return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a pipeline's training."""
+
+    installation: Installation
+    pipeline: str
+    dag_id: str
+    run_id: str
+
+    def pod(self, stage: str, phase: str = "Running", other_than: str = "", seconds: float = 60) -> dict[str, Any]:
+        """Waits for the stage's pod to be in that phase."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            pods = self.installation.pods(pipeline=self.pipeline, stage=stage)
+            found[:] = [
+                pod
+                for pod in pods
+                if pod["metadata"]["annotations"]["airloom.io/run-id"] == self.run_id
+                and pod["status"].get("phase") == phase
+                and "deletionTimestamp" not in pod["metadata"]
+                and pod["metadata"]["name"] != other_than
+            ]
+            return bool(found)
+
+        self.installation.cluster.wait(is_there, f"a pod of {stage} is {phase}", seconds)
+        return found[0]
+
+    def task(self, stage: str) -> dict[str, Any]:
+        """The task, as Airflow tells it."""
+        tasks = self.installation.api.task_instances(self.dag_id, self.run_id)
+        return next(task for task in tasks if task["task_id"] == stage)
+
+    def wait_for_task(self, stage: str, state: str, seconds: float = 60) -> None:
+        self.installation.cluster.wait(lambda: self.task(stage)["state"] == state, f"{stage} is {state}", seconds)
+
+    def end(self, seconds: float = 120) -> str:
+        """Waits for the run's end; its state."""
+        return str(self.installation.api.wait_for_run(self.dag_id, self.run_id, seconds)["state"])
+
+    def log(self, stage: str, attempt: int = 1) -> str:
+        return self.installation.api.task_log(self.dag_id, self.run_id, stage, attempt)
 
 
 def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
@@ -71,7 +124,7 @@ def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "fake-stage", "namespace": NAMESPACE},
-        "data": {"fake_stage.py": Path(fake_stage.__file__).read_text()},
+        "data": {"python": f"#!/usr/bin/python3 -S\n{Path(fake_stage.__file__).read_text()}"},
     }
     cluster.kubectl("apply", "-f", "-", given=json.dumps(script))
     # hostPath is how these tests share a folder with pods; `restricted` forbids it.
@@ -80,17 +133,17 @@ def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
 
 
 def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Mapping[str, Any]) -> None:
-    """Profiles whose pods run the fake stage, and share `folder`."""
-    template = {
+    """Profiles whose pods run the fake stage, and share `folder`; in those of `fused` the real runner starts it."""
+    template: dict[str, Any] = {
         "spec": {
             "volumes": [
                 {"name": "shared", "hostPath": {"path": str(folder)}},
-                {"name": "fake-stage", "configMap": {"name": "fake-stage"}},
+                {"name": "fake-stage", "configMap": {"name": "fake-stage", "defaultMode": 0o755}},
             ],
             "containers": [
                 {
                     "name": "stage",
-                    "command": ["python3", "/fake/fake_stage.py", "-m", "airloom.stages"],
+                    "command": ["/fake/python", "-m", "airloom.stages"],
                     "volumeMounts": [
                         {"name": "shared", "mountPath": str(folder)},
                         {"name": "fake-stage", "mountPath": "/fake"},
@@ -99,7 +152,12 @@ def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Map
             ],
         }
     }
+    fused = copy.deepcopy(template)
+    [container] = fused["spec"]["containers"]
+    del container["command"]
+    container["env"] = [{"name": "AIRLOOM_STAGE_PYTHON", "value": "/fake/python"}]
     base = {"cpu": "100m", "memory": "64Mi", "node_loss_seconds": 3, "podTemplate": template}
+    all_profiles = {"cpu-small": {}, "fused": {"podTemplate": fused, "memory": "256Mi"}, **profiles}
     document = {
         "apiVersion": "airloom.io/v1",
         "kind": "Cluster",
@@ -107,7 +165,7 @@ def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Map
             "connection": {"kubeconfig": str(kubeconfig)},
             "images": {"cpu": image_reference("stage-trivial"), "gpu": image_reference("stage-trivial")},
             "image_pull_policy": "IfNotPresent",
-            "profiles": {name: {**base, **profile} for name, profile in {"cpu-small": {}, **profiles}.items()},
+            "profiles": {name: {**base, **profile} for name, profile in all_profiles.items()},
         },
     }
     path.write_text(yaml.safe_dump(document))
@@ -115,7 +173,11 @@ def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Map
 
 @contextmanager
 def run_installation(
-    cluster: LocalCluster, folder: Path, profiles: Mapping[str, Any], pipelines: Mapping[str, str]
+    cluster: LocalCluster,
+    folder: Path,
+    profiles: Mapping[str, Any],
+    pipelines: Mapping[str, str],
+    dag_files: Path | None = None,
 ) -> Iterator[Installation]:
     """Start Airflow; stop it at the end.
 
@@ -138,6 +200,7 @@ def run_installation(
         "AIRLOOM_ARTIFACTS_URI": (shared / "artifacts").as_uri(),
         "AIRLOOM_RUNTIME": "kubernetes",
         "AIRLOOM_CLUSTER_FILE": folder / "cluster.yaml",
+        "AIRLOOM_DAG_FILES": dag_files or "",
         "AIRLOOM_AIRFLOW_PORT": 0,
         "AIRLOOM_MLFLOW_PORT": 0,
         "AIRLOOM_GATEWAY_PORT": 0,

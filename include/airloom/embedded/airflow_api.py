@@ -85,11 +85,22 @@ class AirflowApi:
         assert isinstance(found, list)
         return found
 
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Have a task of a run done again, and what comes after it."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True,
+                "only_failed": False, "reset_dag_runs": True}  # fmt: skip
+        self._ask("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Say how a task ended: `success` or `failed`."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._ask("PATCH", path, json={"new_state": state})
+
     def task_log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
-        """One try's log, as text."""
+        """One try's log, as text; of an error what was raised, without its traceback."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         content = self._ask("GET", path, params={"full_content": True})["content"]
-        return "\n".join(str(entry.get("event", entry)) if isinstance(entry, dict) else str(entry) for entry in content)
+        return "\n".join(line for entry in content for line in _read_entry(entry))
 
     def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
         """The task's extra links: title → address."""
@@ -132,6 +143,13 @@ class AirflowApi:
         if response.is_error:
             raise ConfigError(f"Airflow does not let {self._user['username']!r} in: {response.text[:200]}")
         self._client.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+
+
+def _read_entry(entry: Any) -> list[str]:
+    if not isinstance(entry, dict):
+        return [str(entry)]
+    raised = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
+    return [str(entry.get("event", entry)), *raised]
 
 
 def _wait(condition: Callable[[], _T | None], timeout_seconds: float, tell: Callable[[], str]) -> _T:

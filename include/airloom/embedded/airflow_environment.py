@@ -29,13 +29,16 @@ def load_secrets(home: Path) -> dict[str, str]:
     return known
 
 
-def build_airflow_environ(home: Path, port: int, lineage_path: Path | None) -> dict[str, str]:
+def build_airflow_environ(
+    home: Path, port: int, lineage_path: Path | None, dag_files: Path | None = None
+) -> dict[str, str]:
     """`AIRFLOW_…` variables; the same for all of Airflow's processes.
 
     Args:
         home: AIRFLOW_HOME, made by `prepare_airflow`.
         port: of the API server and web UI.
         lineage_path: file that OpenLineage events are appended to; None switches them off.
+        dag_files: folder of hand-written DAG files.
     """
     known = load_secrets(home)
     address = f"http://127.0.0.1:{port}"
@@ -66,15 +69,7 @@ def build_airflow_environ(home: Path, port: int, lineage_path: Path | None) -> d
         },
         "API_AUTH": {"JWT_SECRET": known["jwt"]},
         "DAG_PROCESSOR": {
-            "DAG_BUNDLE_CONFIG_LIST": json.dumps(
-                [
-                    {
-                        "name": "airloom",
-                        "classpath": "airloom_airflow.bundles.PipelineDagBundle",
-                        "kwargs": {"refresh_interval": 5},
-                    }
-                ]
-            ),
+            "DAG_BUNDLE_CONFIG_LIST": json.dumps(_build_bundles(dag_files)),
             "DAG_BUNDLE_STORAGE_PATH": home / "bundles",
             "BUNDLE_REFRESH_CHECK_INTERVAL": 2,
             "MIN_FILE_PROCESS_INTERVAL": 86400,
@@ -111,6 +106,15 @@ def build_airflow_environ(home: Path, port: int, lineage_path: Path | None) -> d
         for name, value in settings.items()
     }
     return {**environ, "AIRFLOW_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+def _build_bundles(dag_files: Path | None) -> list[dict[str, object]]:
+    pipelines = {"name": "airloom", "classpath": "airloom_airflow.bundles.PipelineDagBundle"}
+    bundles: list[dict[str, object]] = [{**pipelines, "kwargs": {"refresh_interval": 5}}]
+    if dag_files is not None:
+        by_hand = {"name": "dag-files", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
+        bundles.append({**by_hand, "kwargs": {"path": str(dag_files), "refresh_interval": 5}})
+    return bundles
 
 
 def prepare_airflow(home: Path) -> None:

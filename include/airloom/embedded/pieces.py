@@ -76,7 +76,9 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     stages = {**ours, "OMP_NUM_THREADS": "1"}
     airflows = {
         **ours,
-        **build_airflow_environ(home / "airflow", port_of(addresses.airflow), settings.lineage_path),
+        **build_airflow_environ(
+            home / "airflow", port_of(addresses.airflow), settings.lineage_path, settings.dag_files
+        ),
         "PATH": f"{airflow.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
     }
     parts = _AirflowHealth(addresses.airflow)

@@ -157,7 +157,10 @@ def spell(settings: Settings) -> dict[str, str]:
         "AIRLOOM_HOME": str(settings.home),
         "AIRLOOM_DATA_ROOT": str(settings.data_root),
         "AIRLOOM_PIPELINES": str(settings.pipelines),
+        "AIRLOOM_DAG_FILES": str(settings.dag_files or ""),
         "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
+        "AIRLOOM_RUNTIME": settings.runtime,
+        "AIRLOOM_CLUSTER_FILE": str(settings.cluster_file or ""),
         "AIRLOOM_LINEAGE_PATH": str(settings.lineage_path or ""),
         "AIRLOOM_ENVIRONMENT": settings.environment or "",
     }

@@ -5,7 +5,7 @@ through Airflow. Either side refuses a version that it does not know, by name. T
 this package's source, in `schemas/`.
 """
 
-from airloom.protocol.context import LineageParent, StageContext
+from airloom.protocol.context import LineageParent, StageContext, StageGroup, StageStep
 from airloom.protocol.result import Artifact, Dataset, Failure, ResultPointer, StageResult, Verdict
 from airloom.protocol.version import PROTOCOL_VERSION
 
@@ -17,6 +17,8 @@ __all__ = [
     "LineageParent",
     "ResultPointer",
     "StageContext",
+    "StageGroup",
     "StageResult",
+    "StageStep",
     "Verdict",
 ]

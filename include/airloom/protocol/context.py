@@ -59,6 +59,26 @@ class StageContext(VersionedDocument):
         return result_uri(self.run_uri, self.stage)
 
 
+class StageStep(Document):
+    """A later stage of a group, by what it is told beside the first."""
+
+    stage: str
+    inputs: dict[str, str] = Field(default_factory=dict)
+    lineage_parent: LineageParent | None = None
+
+
+class StageGroup(VersionedDocument):
+    """Consecutive stages of one run that share a pod (`execution: fused`); each is told as if it were alone."""
+
+    first: StageContext
+    rest: tuple[StageStep, ...] = ()
+
+    def contexts(self) -> tuple[StageContext, ...]:
+        """What each stage is told, in their order."""
+        later = (self.first.model_copy(update=dict(step)) for step in self.rest)
+        return (self.first, *later)
+
+
 def result_uri(run_uri: str, stage: str) -> str:
     """Where a stage of a run publishes its result."""
     return f"{run_uri}/{stage}/result.json"

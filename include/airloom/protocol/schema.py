@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airloom.protocol.context import StageContext
+from airloom.protocol.context import StageContext, StageGroup
 from airloom.protocol.result import ResultPointer, StageResult
 from airloom.protocol.version import PROTOCOL_VERSION
 
@@ -20,5 +20,5 @@ def build_schemas() -> dict[str, dict[str, Any]]:
             "$id": f"https://airloom.io/schemas/protocol/v{PROTOCOL_VERSION}/{model.__name__}.json",
             **model.model_json_schema(),
         }
-        for model in (StageContext, StageResult, ResultPointer)
+        for model in (StageContext, StageGroup, StageResult, ResultPointer)
     }

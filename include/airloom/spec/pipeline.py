@@ -317,6 +317,9 @@ class Spec(Section):
     """How long to wait before a retry."""
     compute: Name = "cpu-small"
     """Compute profile of every stage whose section names none; profiles are the installation's (its cluster file)."""
+    execution: Literal["separate", "fused"] = "separate"
+    """Fused: consecutive stages of one compute profile share a pod (one start, libraries loaded once); each stays a
+    task with its own state, log, result and retry. Where stages are no pods it changes nothing."""
     data: Data
     features: Features | None = None
     train: Train

@@ -98,6 +98,18 @@ def find_compute(pipeline: Pipeline, stage: str) -> str:
     return getattr(section, "compute", None) or pipeline.spec.compute
 
 
+def build_groups(pipeline: Pipeline, stages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Stage → the stages that share its pod, in their order; alone, it is the only one."""
+    groups: list[tuple[str, ...]] = []
+    for stage in stages:
+        fused = pipeline.spec.execution == "fused" and groups
+        if fused and find_compute(pipeline, groups[-1][-1]) == find_compute(pipeline, stage):
+            groups[-1] = (*groups[-1], stage)
+        else:
+            groups.append((stage,))
+    return {stage: group for group in groups for stage in group}
+
+
 def uses_champion(pipeline: Pipeline) -> bool:
     """Whether anything of the pipeline works with a champion; only then are promote and rollback made."""
     spec = pipeline.spec

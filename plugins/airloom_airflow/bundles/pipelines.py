@@ -20,7 +20,7 @@ from airflow.dag_processing.bundles.base import BaseDagBundle
 from airloom.errors import ConfigError, SpecError
 from airloom.settings import load_settings
 from airloom.spec.document import parse_document
-from airloom_airflow.bundles.stub import Stub, build_stub
+from airloom_airflow.bundles.stub import JANITOR, Stub, build_stub
 
 _log = logging.getLogger(__name__)
 _SUFFIXES = (".yaml", ".yml")
@@ -54,6 +54,7 @@ class PipelineDagBundle(BaseDagBundle):
         settings = load_settings()
         self._root = Path(pipelines) if pipelines else settings.pipelines
         self._environment = settings.environment
+        self._has_janitor = settings.runtime == "kubernetes"
         self._seen: dict[Path, _Seen] = {}
         self._written: dict[Path, tuple[str, ...]] = {}
 
@@ -83,7 +84,13 @@ class PipelineDagBundle(BaseDagBundle):
                 if self._written.get(path) != key:
                     self._write(path, defaults[path.parent], twins.get(path, ()))
                     self._written[path] = key
+            if self._has_janitor:
+                _write_changed(self._janitor_path, JANITOR.encode())
             self._remove_orphans()
+
+    @property
+    def _janitor_path(self) -> Path:
+        return self.path / "airloom_janitor.py"
 
     def _look(self) -> None:
         """Learn which pipeline files there are; read those that changed."""
@@ -125,16 +132,13 @@ class PipelineDagBundle(BaseDagBundle):
     def _write(self, path: Path, defaults: str, twins: tuple[str, ...]) -> None:
         target = self._stub_path(path)
         text = build_stub(Stub(path, self._root, _read(path), defaults, self._environment, twins)).encode()
-        if _read(target) == text:
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.with_name(f".{target.name}.new")
-        fresh.write_bytes(text)
-        fresh.replace(target)
-        _log.info("Pipeline file %s was taken up", path)
+        if _write_changed(target, text):
+            _log.info("Pipeline file %s was taken up", path)
 
     def _remove_orphans(self) -> None:
         wanted = {self._stub_path(path) for path in self._seen}
+        if self._has_janitor:
+            wanted.add(self._janitor_path)
         for path in (*self.path.glob("*.py"), *self.path.glob("*/*.py")):
             if path not in wanted:
                 path.unlink(missing_ok=True)
@@ -155,6 +159,17 @@ def _list_pipeline_files(root: Path) -> Iterator[tuple[Path, _Stamp]]:
                 except FileNotFoundError:  # removed while we look
                     continue
                 yield Path(entry.path), (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _write_changed(target: Path, text: bytes) -> bool:
+    """Write a DAG file whole; False, and nothing is touched, where it is so already."""
+    if _read(target) == text:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.write_bytes(text)
+    fresh.replace(target)
+    return True
 
 
 def _read(path: Path) -> bytes:

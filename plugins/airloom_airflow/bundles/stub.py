@@ -29,6 +29,14 @@ globals().update(
 """
 
 
+JANITOR = """\
+# An Airflow DAG file that Airloom made: stages run as pods here, and this takes away those that nobody waits for.
+from airloom_airflow.dag_factory.janitor import build_janitor_dag
+
+dag = build_janitor_dag()
+"""
+
+
 @dataclass(frozen=True)
 class Stub:
     """What a stub is made of.

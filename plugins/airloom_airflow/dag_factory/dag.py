@@ -13,7 +13,7 @@ from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
 
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
-from airloom.spec.plan import AssetKind, DagPlan, TaskPlan, asset_uri
+from airloom.spec.plan import AssetKind, DagPlan, TaskPlan, asset_uri, build_groups
 from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def find_stage_operator(runtime: str) -> Callable[..., BaseOperator]:
 
 def add_stages(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> dict[str, BaseOperator]:
     """The stages as tasks, in their order; by name."""
-    stage_operator = find_stage_operator(load_settings().runtime)
+    runtime = load_settings().runtime
+    stage_operator = find_stage_operator(runtime)
+    groups = build_groups(pipeline, tuple(task.stage for task in tasks)) if runtime == "kubernetes" else {}
     spec = pipeline.spec
     retry_delay = timedelta(seconds=spec.retry_delay_seconds)
     made: dict[str, BaseOperator] = {}
@@ -107,6 +109,7 @@ def add_stages(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> dic
             retries=spec.retries,
             retry_delay=retry_delay,
             outlets=[build_asset(pipeline, kind) for kind in task.outlets],
+            **({"group": groups[task.stage]} if groups else {}),
         )
         for name in task.upstream:
             operator.set_upstream(made[name])

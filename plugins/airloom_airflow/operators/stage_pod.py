@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import itertools
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
@@ -27,18 +29,22 @@ from airflow.settings import pod_mutation_hook
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 
 from airloom.errors import AirloomError, PermanentError
-from airloom.protocol.context import LineageParent, StageContext
+from airloom.protocol.context import LineageParent, StageContext, StageGroup, StageStep
 from airloom.protocol.launch import CONTEXT_VARIABLE, StageFailedError, StageInterruptedError, judge_exit
+from airloom.protocol.section import Section
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
-from airloom_airflow.operators.stage_context import build_stage_context
+from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
 from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
 from airloom_airflow.pods.pod import (
+    CONTAINER,
+    GROUP_LABEL,
+    JUDGED_LABEL,
+    STAGES_ANNOTATION,
     TASK_INSTANCE_LABEL,
-    TASK_LABEL,
     TERMINATION_LOG,
     PodRequest,
     build_pod,
@@ -46,15 +52,13 @@ from airloom_airflow.pods.pod import (
 )
 from airloom_airflow.pods.schema import require_valid_pod
 from airloom_airflow.pods.state import PodState
-from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
+from airloom_airflow.triggers.pod_watch import LogPosition, PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from kubernetes.client import V1Pod  # type: ignore[import-untyped]
 
-_JUDGED_LABEL = "airloom.io/judged"
-"""On a failed pod that is kept for a look: nobody goes on with it."""
 _NAME_WAIT_SECONDS = 90.0
 
 
@@ -79,7 +83,8 @@ class StagePodOperator(KubernetesPodOperator):
     Args:
         pipeline: the resolved pipeline file.
         earlier: the stages before this one in the run.
-        deferrable: wait in the triggerer (as the factories do), or hold the worker slot.
+        group: the stages that share a pod (`execution: fused`), in their order. The first that finds none starts it,
+            for itself and those after it; it runs them without waiting for their tasks, which find their answers there.
         kwargs: Airflow's own.
 
     The task's value (XCom) is the URI of the stage's result document. A permanent failure fails the task at once, a
@@ -90,12 +95,13 @@ class StagePodOperator(KubernetesPodOperator):
     ui_color = "#e8f4f2"
 
     def __init__(
-        self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), deferrable: bool = True, **kwargs: Any
+        self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), group: tuple[str, ...] = (), **kwargs: Any
     ) -> None:
-        super().__init__(kubernetes_conn_id=None, deferrable=deferrable, **kwargs)
+        super().__init__(kubernetes_conn_id=None, **kwargs)
         self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
         self.pipeline = pipeline
         self.earlier = earlier
+        self.group = group or (self.task_id,)
         self.operator_extra_links = STAGE_LINKS.get(self.task_id, ())
         self.links: dict[str, str] = {}
         self._place: PodPlace | None = None
@@ -107,7 +113,7 @@ class StagePodOperator(KubernetesPodOperator):
             AirflowFailException: a permanent failure: of the stage, its image, its profile, its memory.
             AirflowException: a transient one.
         """
-        return self._guard(lambda: self._run(context, Launch(), self._find_running(context)))
+        return self._guard(lambda: self._run(context, Launch(), self._find_pod(context)))
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
         """The trigger saw the pod's end."""
@@ -115,7 +121,7 @@ class StagePodOperator(KubernetesPodOperator):
         def judge() -> str:
             self._connect()
             place, launch = load_place(event["place"]), Launch(**event["launch"])
-            answer = self._judge(place, PodState(**event["state"]), launch)
+            answer = self._judge(context, place, PodState(**event["state"]), launch)
             return self._run(context, answer) if isinstance(answer, Launch) else answer
 
         return self._guard(judge)
@@ -140,24 +146,35 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _run(self, context: Context, launch: Launch, place: PodPlace | None = None) -> str:
         while True:
+            state = self._read_section(place) if place is not None else None
             place = place or self._start(context, launch)
-            limits = self._profile.limits
-            if self.deferrable:
+            limits, part = self._profile.limits, self.task_id if len(self.group) > 1 else None
+            limits = limits.model_copy(update={"running_seconds": limits.running_seconds * len(self._stages)})
+            if state is None and self.deferrable:
                 self.defer(
                     trigger=StagePodTrigger(
-                        place=dump_place(place), limits=limits.model_dump(mode="json"), launch=asdict(launch)
+                        place=dump_place(place),
+                        limits=limits.model_dump(mode="json"),
+                        launch=asdict(launch),
+                        stage=part,
                     ),
                     method_name="resume",
                 )
-            self._place = place
-            state = asyncio.run(follow_pod(place, limits, write_log))
-            self._place = None
-            answer = self._judge(place, state, launch)
+            if state is None:
+                self._place = place
+                state = asyncio.run(follow_pod(place, limits, write_log, part))
+                self._place = None
+            answer = self._judge(context, place, state, launch)
             if not isinstance(answer, Launch):
                 return answer
             launch, place = answer, None
 
-    def _judge(self, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
+    @property
+    def _stages(self) -> tuple[str, ...]:
+        """What a pod that this task starts runs."""
+        return self.group[self.group.index(self.task_id) :]
+
+    def _judge(self, context: Context, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
         """What a pod's end means: the result's URI, another launch, or an error. Then the pod goes."""
         if self._killed:
             raise AirflowException("the task was ended from outside")
@@ -170,7 +187,9 @@ class StagePodOperator(KubernetesPodOperator):
         finally:
             self._call_back("on_pod_teardown", place)
             if failed and self._cluster.keep_failed_pods:
-                self._mark(place)
+                self._mark(place, labels={JUDGED_LABEL: "true"})
+            elif not failed and len(self._stages) > 1:  # the others' answers are still in it
+                self._mark(place, annotations={_taken(self.task_id): str(context["ti"].id)})
             else:
                 self._delete(place, grace_seconds=0)
             self._call_back("on_pod_cleanup", place)
@@ -251,26 +270,59 @@ class StagePodOperator(KubernetesPodOperator):
         self._call_back("on_pod_creation", place)
         return place
 
-    def _find_running(self, context: Context) -> PodPlace | None:
-        """A pod that an earlier try left when its worker or triggerer died: it still does the work."""
+    def _find_pod(self, context: Context) -> PodPlace | None:
+        """A pod that does this task's work already.
+
+        Either an earlier try left it when its worker or triggerer died, or a stage before started it for all of them.
+        What else is there of this task is deleted: its work was taken, and is to be done again.
+        """
         self._connect()
-        if context["ti"].try_number < 2:
+        ti = context["ti"]
+        if ti.try_number < 2 and self.group[0] == self.task_id:
             return None
         request = self._request(context, Launch())
-        namespace = build_pod(self._cluster, self._profile, request)["metadata"]["namespace"]
-        selector = f"{TASK_LABEL}={request.task},!{_JUDGED_LABEL}"
+        selector = f"{GROUP_LABEL}={request.group},!{JUDGED_LABEL}"
+        namespace = self._cluster.find_namespace(request.team)
         try:
             found = self.client.list_namespaced_pod(namespace, label_selector=selector).items
         except ApiException as error:
-            raise AirflowException(f"pods of earlier tries cannot be listed: {error.reason}") from error
-        alive = [pod for pod in found if pod.metadata.deletion_timestamp is None]
-        alive.sort(key=lambda pod: pod.metadata.creation_timestamp)
-        for pod in alive[:-1]:
+            raise AirflowException(f"the run's pods cannot be listed: {error.reason}") from error
+        ours = [
+            pod
+            for pod in found
+            if pod.metadata.deletion_timestamp is None
+            and self.task_id in pod.metadata.annotations[STAGES_ANNOTATION].split()
+            and pod.metadata.annotations["airloom.io/map-index"] == str(request.map_index)
+        ]
+        ours.sort(key=lambda pod: pod.metadata.creation_timestamp)
+        kept = None
+        if ours and ours[-1].metadata.annotations.get(_taken(self.task_id), str(ti.id)) == str(ti.id):
+            kept = self._find_place(ours.pop())
+            self.log.info("Pod %s is still there; going on with it.", kept.name)
+        for pod in ours:
             self._delete(self._find_place(pod))
-        if not alive:
+        return kept
+
+    def _read_section(self, place: PodPlace) -> PodState | None:
+        """The end of this stage in a pod that others started, where it has come already."""
+        if len(self.group) == 1:
             return None
-        self.log.info("Pod %s of an earlier try is still there; going on with it.", alive[-1].metadata.name)
-        return self._find_place(alive[-1])
+        lines: list[tuple[str, datetime]] = []
+        section = Section(place.uid, self.task_id)
+        position = LogPosition(lambda *line: lines.append(line), section)
+        try:
+            answer = self.client.read_namespaced_pod_log(
+                place.name, place.namespace, container=CONTAINER, timestamps=True, _preload_content=False
+            )
+        except ApiException:
+            return None  # it has no log yet, or is gone; whoever waits for it will know
+        for line in answer.data.splitlines():
+            position.take(line)
+        if section.status is None:
+            return None
+        for text, when in lines:
+            write_log(text, when)
+        return PodState("ended", "", True, "exited", section.status, section.pointer)
 
     def _build(self, context: Context, launch: Launch) -> V1Pod:
         manifest = build_pod(self._cluster, self._profile, self._request(context, launch))
@@ -284,6 +336,10 @@ class StagePodOperator(KubernetesPodOperator):
         stage = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
         if launch.number:  # a folder of its own for each pod: a lost one may still be writing
             stage = stage.model_copy(update={"attempt": 100 * stage.attempt + launch.number})
+        stages = self._stages
+        document: StageContext | StageGroup = stage
+        if len(stages) > 1:
+            document = StageGroup(first=stage, rest=self._build_steps(stages, settings, context))
         last = launch.losses and launch.losses >= profile.infrastructure_losses
         return PodRequest(
             team=stage.team,
@@ -295,12 +351,25 @@ class StagePodOperator(KubernetesPodOperator):
             map_index=ti.map_index if ti.map_index is not None else -1,
             try_number=ti.try_number,
             task_instance=str(ti.id),
-            arguments=(stage.stage, "--pointer", TERMINATION_LOG),
-            environ=build_pod_environ(stage, settings),
+            arguments=("fused",) if len(stages) > 1 else (stage.stage, "--pointer", TERMINATION_LOG),
+            environ={**build_pod_environ(stage, settings), CONTEXT_VARIABLE: document.to_json().decode()},
+            stages=stages,
             launch=launch.number,
             memory=launch.memory,
             capacity="on-demand" if last and profile.capacity == "spot" else None,
         )
+
+    def _build_steps(self, stages: tuple[str, ...], settings: Settings, context: Context) -> tuple[StageStep, ...]:
+        """What the stages after the first are told. Each is taken to be in its first try."""
+        earlier = [*self.earlier]
+        steps = []
+        for before, stage in itertools.pairwise(stages):
+            earlier.append(before)
+            inputs = {name: published_result_uri(self.pipeline, name, settings, context["run_id"]) for name in earlier}
+            task_instance: Any = context["ti"]
+            parent = find_lineage_parent(task_instance.model_copy(update={"task_id": stage, "try_number": 1}))
+            steps.append(StageStep(stage=stage, inputs=inputs, lineage_parent=parent))
+        return tuple(steps)
 
     def _connect(self) -> None:
         """Read the installation, and tell KubernetesPodOperator's hook of its cluster."""
@@ -310,6 +379,7 @@ class StagePodOperator(KubernetesPodOperator):
         self._profile: Profile = self._cluster.profile(find_compute(self.pipeline, self.task_id))
         connection = self._cluster.connection
         self.config_file, self.cluster_context = connection.kubeconfig, connection.context
+        self.deferrable = self._cluster.deferrable
         self.in_cluster = connection.kubeconfig is None
         self.callbacks = [_load_class(path) for path in self._cluster.callbacks]
 
@@ -338,8 +408,8 @@ class StagePodOperator(KubernetesPodOperator):
         except Exception as error:
             self.log.warning("Pod %s cannot be deleted now: %s", place.name, error)
 
-    def _mark(self, place: PodPlace) -> None:
-        body = {"metadata": {"uid": place.uid, "labels": {_JUDGED_LABEL: "true"}}}
+    def _mark(self, place: PodPlace, **marks: dict[str, str]) -> None:
+        body = {"metadata": {"uid": place.uid, **marks}}
         try:
             self.client.patch_namespaced_pod(place.name, place.namespace, body)
         except ApiException as error:
@@ -358,11 +428,8 @@ class StagePodOperator(KubernetesPodOperator):
 
 
 def build_pod_environ(stage: StageContext, settings: Settings) -> dict[str, str]:
-    """What a stage in a pod is told by variables: its context, the installation, and whose child its lineage is."""
-    environ = {
-        CONTEXT_VARIABLE: stage.to_json().decode(),
-        "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
-    }
+    """What a stage in a pod is told by variables beside its context: where objects are, whose child its lineage is."""
+    environ = {"AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri}
     if stage.lineage_parent is not None:
         environ["OPENLINEAGE_CONTEXT"] = build_openlineage_context(stage.lineage_parent)
     if stage.trace_parent is not None:
@@ -381,6 +448,11 @@ def build_openlineage_context(parent: LineageParent) -> str:
         },
     }
     return json.dumps({"parent": {**own, "root": root}})
+
+
+def _taken(stage: str) -> str:
+    """Annotation of a shared pod: which try of the stage took its answer."""
+    return f"airloom.io/taken-{stage}"
 
 
 def _load_class(path: str) -> Any:

@@ -137,6 +137,8 @@ class Cluster(Section):
     """Variables of every stage: `AIRLOOM_TRACKING_URI`, `AWS_ENDPOINT_URL`, …"""
     secrets: tuple[str, ...] = ()
     """Kubernetes Secrets whose keys become variables of every stage, by reference."""
+    deferrable: bool = True
+    """Wait for pods in the triggerer. False: in the worker, whose slot is then held."""
     callbacks: tuple[str, ...] = ()
     """Classes (dotted paths) of KubernetesPodOperatorCallback."""
     keep_failed_pods: bool = False
@@ -157,6 +159,10 @@ class Cluster(Section):
             f"compute {name!r} is no profile of this installation; it has {', '.join(sorted(self.profiles))}. Add it "
             "to the cluster file (AIRLOOM_CLUSTER_FILE), or name another in the pipeline file."
         )
+
+    def find_namespace(self, team: str) -> str:
+        """Where a team's pods run."""
+        return self.namespace.format(team=team.replace("_", "-"))
 
     def image(self, profile: Profile) -> str:
         """

@@ -25,6 +25,12 @@ SELECTOR = f"{MANAGED_BY}=airloom"
 """Finds every pod of every installation in a namespace."""
 TASK_LABEL = "airloom.io/task"
 """Digest of DAG, run, task and map index: the same for all tries of a task."""
+GROUP_LABEL = "airloom.io/group"
+"""Digest of DAG and run: the same for all stages that may share a pod."""
+JUDGED_LABEL = "airloom.io/judged"
+"""On a failed pod that is kept for a look: nobody goes on with it."""
+STAGES_ANNOTATION = "airloom.io/stages"
+"""The stages that run in the pod, in their order."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
 """Airflow's id of one try."""
 TERMINATION_LOG = "/dev/termination-log"
@@ -45,6 +51,7 @@ class PodRequest:
     """One pod for one try of a task.
 
     Attributes:
+        stages: that run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
         environ: variables beside the installation's.
@@ -63,6 +70,7 @@ class PodRequest:
     task_instance: str
     arguments: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
     launch: int = 0
     memory: str | None = None
     capacity: Capacity | None = None
@@ -70,14 +78,22 @@ class PodRequest:
     @property
     def task(self) -> str:
         """See `TASK_LABEL`."""
-        identity = "\0".join((self.dag_id, self.run_id, self.task_id, str(self.map_index)))
-        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+        return _digest(self.dag_id, self.run_id, self.task_id, str(self.map_index))
+
+    @property
+    def group(self) -> str:
+        """See `GROUP_LABEL`."""
+        return _digest(self.dag_id, self.run_id)
 
     @property
     def name(self) -> str:
         """The pod's: the same request always has the same, so that it is made once."""
         words = re.sub(r"[^a-z0-9]+", "-", f"{self.pipeline}-{self.stage}".lower()).strip("-")[:36].rstrip("-")
         return f"{words}-{self.task[:12]}-{self.try_number}-{self.launch}"
+
+
+def _digest(*identity: str) -> str:
+    return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:16]
 
 
 def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[str, Any]:
@@ -108,7 +124,7 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
                 "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
                 # Kubernetes counts from the kubelet's acceptance, so pulling is in it; ours are told by name before.
                 "activeDeadlineSeconds": math.ceil(
-                    profile.limits.running_seconds + profile.limits.pulling_seconds + 60
+                    profile.limits.running_seconds * max(1, len(request.stages)) + profile.limits.pulling_seconds + 60
                 ),
                 "terminationGracePeriodSeconds": 30,
                 "securityContext": {
@@ -147,13 +163,14 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
         "airloom.io/pipeline": request.pipeline,
         "airloom.io/stage": request.stage,
         TASK_LABEL: request.task,
+        GROUP_LABEL: request.group,
         TASK_INSTANCE_LABEL: request.task_instance,
     }
     if profile.queue:
         labels["kueue.x-k8s.io/queue-name"] = profile.queue
     return {
         "name": request.name,
-        "namespace": cluster.namespace.format(team=request.team.replace("_", "-")),
+        "namespace": cluster.find_namespace(request.team),
         "labels": labels,
         "annotations": {
             "airloom.io/dag-id": request.dag_id,
@@ -161,6 +178,7 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
             "airloom.io/task-id": request.task_id,
             "airloom.io/map-index": str(request.map_index),
             "airloom.io/try-number": str(request.try_number),
+            STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",
         },
@@ -201,7 +219,10 @@ def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, pl
             "image": cluster.image(profile),
             "imagePullPolicy": cluster.image_pull_policy,
             "args": list(request.arguments),
-            "env": [{"name": name, "value": value} for name, value in environ.items()],
+            "env": [
+                *({"name": name, "value": value} for name, value in environ.items()),
+                {"name": "AIRLOOM_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            ],
             "envFrom": [{"secretRef": {"name": name}} for name in cluster.secrets],
             "resources": _drop_empty(
                 {

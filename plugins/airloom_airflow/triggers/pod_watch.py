@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airloom.protocol.section import Section
 from airloom_airflow.pods.cluster_file import Connection, Limits
 from airloom_airflow.pods.pod import CONTAINER, SELECTOR
 from airloom_airflow.pods.state import PodState, read_state
@@ -32,6 +34,8 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOG_END_SECONDS = 10.0
 _CONNECTIONS = 4096
+_RECENT_LINES = 2000
+"""How many lines are known by heart where a log is taken up again."""
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +50,14 @@ class PodPlace:
     uid: str
 
 
-async def follow_pod(place: PodPlace, limits: Limits, write: Write) -> PodState:
+async def follow_pod(place: PodPlace, limits: Limits, write: Write, stage: str | None = None) -> PodState:
     """Wait until the pod has ended, or has been too long in one phase; pass its log on meanwhile.
 
     The log is read from its beginning, whoever read it before: lines carry the container's own times, by which Airflow
     drops those that it has.
+
+    Args:
+        stage: of a pod that runs several one after the other: wait for this one's end, and pass on its lines only.
 
     Returns:
         The pod's last state, with its `ending`.
@@ -59,6 +66,7 @@ async def follow_pod(place: PodPlace, limits: Limits, write: Write) -> PodState:
         reader: asyncio.Task[None] | None = None
         ended = asyncio.Event()
         told = ""
+        section = Section(place.uid, stage) if stage is not None else None
         try:
             async for pod in watch.updates(place.name):
                 if pod is not None and pod["metadata"]["uid"] != place.uid:
@@ -67,11 +75,14 @@ async def follow_pod(place: PodPlace, limits: Limits, write: Write) -> PodState:
                 if state.ending is None and told != (told := f"{state.phase} {state.message}".strip()):
                     log.info("pod %s: %s", place.name, told)
                 if state.started and reader is None:
-                    reader = asyncio.create_task(_read_log(watch.api, place, write, ended))
+                    reader = asyncio.create_task(_read_log(watch, place, LogPosition(write, section), ended))
                 if state.ending is not None:
                     ended.set()
                     if reader is not None:
                         await asyncio.wait([reader], timeout=_LOG_END_SECONDS if state.ending != "lost" else 2)
+                if section is not None and section.status is not None:
+                    return PodState("ended", "", True, "exited", section.status, section.pointer)
+                if state.ending is not None:
                     return state
             raise AssertionError("updates have no end")
         finally:
@@ -164,7 +175,7 @@ class PodWatch:
         younger = {name: pod for name, pod in self.pods.items() if name in self.waiting and name not in watched}
         self.pods = {**younger, **{pod["metadata"]["name"]: _prune(pod) for pod in document["items"]}}
         for name in watched:
-            self._tell(name)
+            self.tell(name)
         return str(document["metadata"]["resourceVersion"])
 
     async def _watch(self, version: str) -> str:
@@ -194,10 +205,11 @@ class PodWatch:
                 self.pods.pop(name, None)
             else:
                 self.pods[name] = _prune(thing)
-            self._tell(name)
+            self.tell(name)
         return version
 
-    def _tell(self, name: str) -> None:
+    def tell(self, name: str) -> None:
+        """Wake all that wait for the pod."""
         for event in self.waiting.get(name, ()):
             event.set()
 
@@ -259,13 +271,13 @@ async def _connect(connection: Connection) -> AsyncIterator[ApiClient]:
         yield api_client
 
 
-async def _read_log(api: Any, place: PodPlace, write: Write, ended: asyncio.Event) -> None:
-    """Pass the container's log on, each line once and in order, across lost connections, until the pod has ended."""
-    position = _Position(write)
+async def _read_log(watch: PodWatch, place: PodPlace, position: LogPosition, ended: asyncio.Event) -> None:
+    """Pass the container's log on, each line once and in order, across lost connections, until the pod has ended, or
+    the section."""
     while True:
         was_ended = ended.is_set()
         try:
-            answer = await api.read_namespaced_pod_log(
+            answer = await watch.api.read_namespaced_pod_log(
                 place.name,
                 place.namespace,
                 container=CONTAINER,
@@ -278,6 +290,9 @@ async def _read_log(api: Any, place: PodPlace, write: Write, ended: asyncio.Even
                 position.reopen()
                 async for line in _lines(answer):
                     position.take(line)
+                    if position.is_over:
+                        watch.tell(place.name)
+                        return
                 return  # an orderly end: the container has ended, and this was all of it
             if answer.status == 404:
                 return
@@ -289,42 +304,61 @@ async def _read_log(api: Any, place: PodPlace, write: Write, ended: asyncio.Even
             await asyncio.wait_for(ended.wait(), 0.5)
 
 
-class _Position:
-    """How far a log has been passed on."""
+class LogPosition:
+    """How far a log has been passed on, and which part of it is.
 
-    def __init__(self, write: Write) -> None:
+    Args:
+        write: takes the lines.
+        section: the only lines that count; None: all.
+    """
+
+    def __init__(self, write: Write, section: Section | None) -> None:
         self._write = write
-        self._last = ""
-        self._count = 0
-        self._skip = 0
+        self._section = section
         self._told = datetime.min.replace(tzinfo=UTC)
+        self._recent: deque[bytes] = deque(maxlen=_RECENT_LINES)
+        self._known: Counter[bytes] = Counter()
+        self._floor = self._told
+
+    @property
+    def is_over(self) -> bool:
+        """The section's end was read."""
+        return self._section is not None and self._section.status is not None
 
     def since(self) -> dict[str, int]:
         """What spares the reading of what is known already."""
-        if not self._last:
+        if not self._recent:
             return {}
         return {"since_seconds": int((datetime.now(UTC) - self._told).total_seconds()) + 60}
 
     def reopen(self) -> None:
-        self._skip = self._count
+        """The log is read again, from `since` on: what was taken is not taken again."""
+        self._known = Counter(self._recent)
+        self._floor = min((_split(line)[0] for line in self._recent), default=self._floor)
 
     def take(self, line: bytes) -> None:
-        stamp, _, text = line.decode(errors="replace").rstrip("\r\n").partition(" ")
-        if stamp < self._last:
-            return
-        if stamp == self._last:
-            if self._skip:
-                self._skip -= 1
+        """The next line, as the API server gives it with timestamps."""
+        when, text = _split(line)
+        if self._known:
+            if line in self._known:
+                self._known[line] -= 1
+                self._known += Counter()  # without those that are used up
                 return
-            self._count += 1
-        else:
-            self._last, self._count, self._skip = stamp, 1, 0
-        try:
-            when = datetime.fromisoformat(f"{stamp[:26].rstrip('Z')}+00:00")
-        except ValueError:  # not of the container, such as a word of the kubelet
-            when, text = self._told, f"{stamp} {text}"
+            if when < self._floor:
+                return
+        self._recent.append(line)
         self._told = max(when, self._told + timedelta(milliseconds=1))
-        self._write(text, self._told)
+        if self._section is None or self._section.takes(text):
+            self._write(text, self._told)
+
+
+def _split(line: bytes) -> tuple[datetime, str]:
+    """When a line was written (its fraction has as many digits as it needs), and what it says."""
+    stamp, _, text = line.decode(errors="replace").rstrip("\r\n").partition(" ")
+    try:
+        return datetime.fromisoformat(f"{stamp[:26].rstrip('Z')}+00:00"), text
+    except ValueError:  # not of the container, such as a word of the kubelet
+        return datetime.min.replace(tzinfo=UTC), f"{stamp} {text}"
 
 
 async def _lines(answer: Any) -> AsyncIterator[bytes]:

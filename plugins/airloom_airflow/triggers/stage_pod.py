@@ -30,21 +30,24 @@ class StagePodTrigger(BaseTrigger):
     Args:
         place: the pod.
         limits: how long each phase may take.
+        stage: of a pod that runs several; None where it is the only one.
         launch: what the operator wants back: its count of pods, losses, memory.
 
     Killed by a person (mark as failed, clear), it deletes its pod. A triggerer that goes down does not.
     """
 
-    def __init__(self, *, place: dict[str, Any], limits: dict[str, Any], launch: dict[str, Any]) -> None:
+    def __init__(
+        self, *, place: dict[str, Any], limits: dict[str, Any], launch: dict[str, Any], stage: str | None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.place, self.limits, self.launch = place, limits, launch
+        self.place, self.limits, self.launch, self.stage = place, limits, launch, stage
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {"place": self.place, "limits": self.limits, "launch": self.launch}
+        return path, {"place": self.place, "limits": self.limits, "launch": self.launch, "stage": self.stage}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        state = await follow_pod(load_place(self.place), Limits(**self.limits), write_log)
+        state = await follow_pod(load_place(self.place), Limits(**self.limits), write_log, self.stage)
         payload = {"state": asdict(state), "place": self.place, "launch": self.launch}
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 

@@ -108,6 +108,10 @@ class LocalCluster:
     def node(self, number: int) -> Node:
         return Node(number, self.state, built_programs(), self.processes)
 
+    def stop_api_server(self) -> None:
+        """The control plane is deaf until the next `up`; pods run on."""
+        self.processes.stop("kube-apiserver")
+
     def load_image(self, archive: Path) -> None:
         """Put an image on every node."""
         for name in self.ready_nodes():
@@ -159,6 +163,19 @@ class LocalCluster:
             time.sleep(0.1)
 
     @property
+    def audit_log(self) -> Path:
+        """Every request of the user `airloom-airflow`, a line of JSON each; for what counts requests."""
+        return self.state / "logs" / "audit.jsonl"
+
+    def _write_audit_policy(self) -> Path:
+        users = [{"level": "Metadata", "users": ["airloom-airflow"], "omitStages": ["RequestReceived"]}]
+        policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [*users, {"level": "None"}]}
+        path = self.state / "audit-policy.json"
+        path.write_text(json.dumps(policy))
+        self.audit_log.parent.mkdir(exist_ok=True)
+        return path
+
+    @property
     def _pki(self) -> Path:
         return self.state / "pki"
 
@@ -192,7 +209,8 @@ class LocalCluster:
              "--service-account-issuer=https://kubernetes.default.svc",
              f"--service-account-key-file={accounts}", f"--service-account-signing-key-file={accounts}",
              f"--service-cluster-ip-range={network.SERVICES}", "--authorization-mode=Node,RBAC",
-             "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true"],
+             "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+             f"--audit-policy-file={self._write_audit_policy()}", f"--audit-log-path={self.audit_log}"],
         )  # fmt: skip
         self.wait(lambda: self.kubectl("get", "--raw", "/readyz") == "ok", "the API server is ready")
         manager = authority.write_kubeconfig("controller-manager", "system:kube-controller-manager")

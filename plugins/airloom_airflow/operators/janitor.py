@@ -1,0 +1,118 @@
+"""Takes away pods that nobody waits for any more: what a lost worker, a deleted run or a kept failure left.
+
+Every pod ends by itself (activeDeadlineSeconds); this is for those that would run on, or lie about, until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airloom.errors import ConfigError
+from airloom.settings import load_settings
+from airloom_airflow.pods.cluster_file import load_cluster
+from airloom_airflow.pods.pod import JUDGED_LABEL, SELECTOR, STAGES_ANNOTATION
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_YOUNG = timedelta(minutes=10)
+"""A pod this young may belong to a task whose state is about to change."""
+_KEPT = timedelta(days=1)
+_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+@dataclass(frozen=True)
+class StagePod:
+    """A pod as the janitor sees it."""
+
+    name: str
+    namespace: str
+    uid: str
+    dag_id: str
+    run_id: str
+    stages: tuple[str, ...]
+    created: datetime
+    judged: bool
+
+
+States = Callable[[StagePod], Mapping[str, str | None]]
+"""A pod's stages → their tasks' states; without a task that Airflow does not know."""
+
+
+def find_orphans(pods: Iterable[StagePod], states: States, now: datetime) -> Iterator[StagePod]:
+    """Pods that go: those whose tasks have all ended or are gone, and those kept for a look longer than a day."""
+    for pod in pods:
+        age = now - pod.created
+        if pod.judged:
+            if age > _KEPT:
+                yield pod
+        elif age > _YOUNG and all(state in _ENDED for state in states(pod).values()):
+            yield pod
+
+
+class JanitorOperator(BaseOperator):
+    """Delete orphans in the namespaces of all teams. The task's value is their names."""
+
+    def execute(self, context: Context) -> list[str]:
+        """
+        Errors:
+            ConfigError: the installation's runtime is not Kubernetes.
+        """
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+        from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
+
+        settings = load_settings()
+        if settings.cluster_file is None:
+            raise ConfigError("the janitor cleans a cluster, and AIRLOOM_CLUSTER_FILE is not set")
+        cluster = load_cluster(settings.cluster_file)
+        connection = cluster.connection
+        client = KubernetesHook(
+            conn_id=None,
+            config_file=connection.kubeconfig,
+            cluster_context=connection.context,
+            in_cluster=connection.kubeconfig is None,
+        ).core_v1_client
+        teams = sorted(folder.name for folder in settings.pipelines.iterdir() if folder.is_dir())
+        gone = []
+        for namespace in sorted({cluster.find_namespace(team) for team in teams}):
+            try:
+                found = client.list_namespaced_pod(namespace, label_selector=SELECTOR).items
+            except ApiException as error:
+                self.log.warning("Pods of %s cannot be listed: %s", namespace, error.reason)
+                continue
+            for pod in find_orphans(map(_read_pod, found), _ask_airflow, datetime.now(UTC)):
+                self.log.info("Pod %s/%s of run %s of %s goes.", namespace, pod.name, pod.run_id, pod.dag_id)
+                try:
+                    client.delete_namespaced_pod(pod.name, namespace, body={"preconditions": {"uid": pod.uid}})
+                except ApiException as error:
+                    if error.status not in (404, 409):
+                        raise
+                gone.append(pod.name)
+        return gone
+
+
+def _read_pod(pod: Any) -> StagePod:
+    metadata = pod.metadata
+    told = metadata.annotations or {}
+    return StagePod(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        dag_id=told.get("airloom.io/dag-id", ""),
+        run_id=told.get("airloom.io/run-id", ""),
+        stages=tuple(told.get(STAGES_ANNOTATION, "").split()),
+        created=metadata.creation_timestamp,
+        judged=JUDGED_LABEL in (metadata.labels or {}),
+    )
+
+
+def _ask_airflow(pod: StagePod) -> Mapping[str, str | None]:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(dag_id=pod.dag_id, run_ids=[pod.run_id], task_ids=list(pod.stages))
+    return dict(states.get(pod.run_id, {}))

@@ -1,0 +1,226 @@
+"""Stages as pods, beside stock KubernetesPodOperator: same cluster, image, stage and Airflow, in one run.
+
+Stock stands as its documentation has it, on its defaults. A stage's time goes from the end of the stage before (or the
+run's trigger) to its own end.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import yaml
+from tests.bench.figures import Figure
+from tests.cluster.installation import NAMESPACE, SMALL, TEAM, Installation, run_installation
+from tests.cluster.local.cluster import LocalCluster
+
+from airloom.protocol import StageContext
+from airloom.protocol.launch import CONTEXT_VARIABLE
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "plugins"))  # `pods` needs no Airflow, so the environment without it can build them
+
+from airloom_airflow.pods.cluster_file import load_cluster  # noqa: E402
+from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest, build_pod  # noqa: E402
+
+_STAGES = ("ingest", "train", "register")
+_RUNS = 4
+_AT_ONCE = 20
+_WAITING = 3  # of four worker slots, which stock holds
+_WAITING_SECONDS = 30.0
+_LIMIT_SECONDS = 600
+
+
+def measure_cluster() -> Iterator[Figure]:
+    """Bare pods, single stages, twenty at once, and what a running pod costs the API server."""
+    cluster = LocalCluster(ROOT / "build" / "bench-cluster")
+    cluster.down()
+    with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name:
+        folder = Path(name)
+        try:
+            cluster.up()
+            stock = _Stock(folder / "dag-files", folder / "shared", folder / "cluster.yaml")
+            pipelines = {
+                f"small{number}": SMALL.format(name=f"small{number}", compute="cpu-small", retries=1)
+                for number in range(_AT_ONCE)
+            }
+            with run_installation(cluster, folder, {}, pipelines, stock.folder) as installation:
+                stock.write({})
+                yield from _measure(installation, stock)
+        finally:
+            cluster.down()
+
+
+def _measure(installation: Installation, stock: _Stock) -> Iterator[Figure]:
+    api = installation.api
+    ours = [f"{TEAM}__small{number}__train" for number in range(_AT_ONCE)]
+    stocks = {mode: [f"stock_{mode}_{number}" for number in range(_AT_ONCE)] for mode in ("sync", "deferrable")}
+    for dag_id in (*ours, *stocks["sync"], *stocks["deferrable"]):
+        api.wait_for_dag(dag_id, 180)
+    for dag_id in (ours[0], stocks["sync"][0], stocks["deferrable"][0]):
+        _time_stages(installation, dag_id)  # the first of each warms up
+    bare = [_time_bare_pod(installation, stock) for _ in range(11)][1:]
+    stages, sync, deferrable = [], [], []
+    for _ in range(_RUNS):
+        stages += _time_stages(installation, ours[0])
+        sync += _time_stages(installation, stocks["sync"][0])
+        deferrable += _time_stages(installation, stocks["deferrable"][0])
+    yield Figure("stage as a pod, median", median(stages), "s", "stock operator, sync", median(sync), 0.4)
+    yield Figure("stage as a pod, median", median(stages), "s", "stock, deferrable", median(deferrable), 0.4)
+    yield Figure("stage beyond a bare pod", median(stages) - median(bare), "s", "limit", 1.5, 1.0)
+    together = _time_together(installation, ours)
+    for mode, dags in stocks.items():
+        peer = _time_together(installation, dags)
+        yield Figure(f"{_AT_ONCE} runs of 3 stages at once", together, "s", f"stock, {mode}", peer, 0.5)
+    yield from _measure_waiting(installation, stock, {"ours": ours, **stocks})
+
+
+def _time_stages(installation: Installation, dag_id: str) -> list[float]:
+    started = time.time()
+    run_id = installation.api.trigger(dag_id, {})
+    run = installation.api.wait_for_run(dag_id, run_id, _LIMIT_SECONDS)
+    if run["state"] != "success":
+        raise RuntimeError(f"{dag_id} ended {run['state']}")
+    ends = sorted(_moment(task["end_date"]) for task in installation.api.task_instances(dag_id, run_id))
+    return [end - before for before, end in zip([started, *ends], ends, strict=False)]
+
+
+def _time_together(installation: Installation, dag_ids: list[str]) -> float:
+    started = time.time()
+    runs = [(dag_id, installation.api.trigger(dag_id, {})) for dag_id in dag_ids]
+    ended = [installation.api.wait_for_run(dag_id, run_id, _LIMIT_SECONDS) for dag_id, run_id in runs]
+    if states := {run["state"] for run in ended} - {"success"}:
+        raise RuntimeError(f"of {len(runs)} runs some ended {states}")
+    return max(_moment(run["end_date"]) for run in ended) - started
+
+
+def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, list[str]]) -> Iterator[Figure]:
+    """What a pod that runs costs: requests to the API server, and worker slots."""
+    requests, slots = {}, {}
+    for name, dag_ids in dags.items():
+        gate = installation.folder / f"gate-{uuid4()}"
+        conf = {"behaviour": {"ingest": "wait"}, "gate_file": str(gate)}
+        stock.write(conf)
+        runs = [
+            (dag_id, installation.api.trigger(dag_id, conf if name == "ours" else {})) for dag_id in dag_ids[:_WAITING]
+        ]
+        try:
+            installation.cluster.wait(lambda: _count_running(installation) == _WAITING, "all pods run", 120)
+            before = _count_requests(installation)
+            time.sleep(_WAITING_SECONDS)  # what is measured is this time
+            requests[name] = (_count_requests(installation) - before) / _WAITING / _WAITING_SECONDS * 60
+            tasks = [task for run in runs for task in installation.api.task_instances(*run)]
+            slots[name] = sum(task["state"] == "running" for task in tasks) / _WAITING
+        finally:
+            gate.touch()
+            for run in runs:
+                installation.api.wait_for_run(*run, _LIMIT_SECONDS)
+    for mode in ("sync", "deferrable"):
+        yield Figure("requests a pod and minute", requests["ours"], "", f"stock, {mode}", requests[mode], 1 / 3)
+    yield Figure("worker slots a pod holds", slots["ours"], "", "stock, sync", slots["sync"], 0.0)
+
+
+def _count_running(installation: Installation) -> int:
+    told = installation.cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "json")
+    return sum(pod["status"].get("phase") == "Running" for pod in json.loads(told)["items"])
+
+
+def _count_requests(installation: Installation) -> int:
+    return sum(1 for _ in installation.cluster.audit_log.open("rb"))
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+@dataclass(frozen=True)
+class _Kubernetes:
+    """Plain HTTPS to the API server, so that a bare pod's time holds no tool's."""
+
+    kubeconfig: Path
+
+    def open(self) -> httpx.Client:
+        document = yaml.safe_load(self.kubeconfig.read_text())
+        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+        context = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        context.load_cert_chain(user["client-certificate"], user["client-key"])
+        return httpx.Client(base_url=cluster["server"], verify=context, timeout=60, trust_env=False)
+
+
+def _time_bare_pod(installation: Installation, stock: _Stock) -> float:
+    """Seconds from the request that creates a pod to its `Succeeded`."""
+    name = f"bare-{uuid4()}"
+    pod = {**stock.build_pod("ingest", {}), "metadata": {"name": name, "namespace": NAMESPACE}}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    with _Kubernetes(installation.cluster.kubeconfig).open() as client:
+        client.get(path).raise_for_status()
+        started = time.monotonic()
+        made = client.post(path, json=pod).raise_for_status().json()
+        query = {"watch": "1", "fieldSelector": f"metadata.name={name}",
+                 "resourceVersion": made["metadata"]["resourceVersion"]}  # fmt: skip
+        with client.stream("GET", path, params=query) as answer:
+            for line in answer.iter_lines():
+                phase = json.loads(line)["object"]["status"].get("phase")
+                if phase == "Failed":
+                    raise RuntimeError("a bare pod failed")
+                if phase == "Succeeded":
+                    break
+        seconds = time.monotonic() - started
+        client.delete(f"{path}/{name}")
+    return seconds
+
+
+@dataclass(frozen=True)
+class _Stock:
+    """The peer's DAG file, and the pods that its tasks run: those that Airloom would make.
+
+    Args:
+        folder: of the DAG file.
+        shared: that pods and this machine share.
+        cluster_file: the installation's.
+    """
+
+    folder: Path
+    shared: Path
+    cluster_file: Path
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        (self.folder / "stock_dags.py").write_text("")
+
+    def write(self, params: dict[str, Any]) -> None:
+        """Have the stages behave as `params` say; tasks read their pods anew."""
+        pods = {stage: self.build_pod(stage, params) for stage in _STAGES}
+        told = {"pipelines": _AT_ONCE, "namespace": NAMESPACE, "pods": pods,
+                "kubeconfig": load_cluster(self.cluster_file).connection.kubeconfig}  # fmt: skip
+        (self.folder / "stock.json").write_text(json.dumps(told))
+        shutil.copy(Path(__file__).with_name("stock_dags.py"), self.folder)
+
+    def build_pod(self, stage: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The manifest."""
+        context = StageContext(
+            team=TEAM, pipeline="stock", stage=stage, run_id="bench", attempt=1, spec={}, params=params,
+            pipeline_uri=f"{(self.shared / 'artifacts').as_uri()}/{TEAM}/stock",
+        )  # fmt: skip
+        request = PodRequest(
+            team=TEAM, pipeline="stock", stage=stage, dag_id="stock", run_id="bench", task_id=stage, map_index=-1,
+            try_number=1, task_instance="stock", arguments=(stage, "--pointer", TERMINATION_LOG),
+            environ={CONTEXT_VARIABLE: context.to_json().decode()},
+        )  # fmt: skip
+        cluster = load_cluster(self.cluster_file)
+        pod = build_pod(cluster, cluster.profile("cpu-small"), request)
+        del pod["metadata"]["name"]
+        pod["metadata"]["labels"] = {}
+        return pod
