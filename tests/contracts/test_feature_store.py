@@ -1,4 +1,4 @@
-"""What every feature store must do; run on Feast (files and SQLite)."""
+"""What every feature store must do; run on Feast (files and SQLite), in a folder and in a bucket."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from airloom.adapters.feast import FeastFeatureStore
 from airloom.errors import DataError, SpecError
 from airloom.ports import FeatureStore
 from airloom.spec.pipeline import FeatureView
+from airloom.stages.wiring import open_object_store
 
 PRICES = pd.DataFrame(
     {
@@ -26,9 +27,20 @@ VIEWS = {
 }
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def prefix(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "bucket":
+        return f"s3://{request.getfixturevalue('bucket')}/feature_store"
+    return (tmp_path / "store").as_uri()
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeastFeatureStore(tmp_path / "store")
+def store(prefix: str) -> FeatureStore:
+    return open_store(prefix)
+
+
+def open_store(prefix: str) -> FeatureStore:
+    return FeastFeatureStore(open_object_store(prefix), prefix)
 
 
 def apply(store: FeatureStore, folder: Path, views: dict[str, FeatureView] = VIEWS, **frames: pd.DataFrame) -> None:
@@ -78,12 +90,27 @@ def test_the_newest_values_come_online(store: FeatureStore, tmp_path: Path) -> N
     assert store.look_up("prices", ["b", "a"]) == {"price": [3.0, 2.0]}
 
 
-def test_a_view_that_is_no_longer_named_goes_away(store: FeatureStore, tmp_path: Path) -> None:
+def test_another_process_sees_what_was_materialised_last(store: FeatureStore, prefix: str, tmp_path: Path) -> None:
     apply(store, tmp_path)
+    store.materialise()
+    reader = open_store(prefix)
+    assert reader.look_up("prices", ["b", "a"]) == {"price": [9.0, 2.0]}
+    assert reader.join(pd.DataFrame({"shop": ["b", "a"]}), None)["price"].tolist() == [9.0, 2.0]
+    newer = pd.concat([PRICES, PRICES.tail(1).assign(at=pd.Timestamp("2013-02-01", tz="UTC"), price=3.0)])
+    apply(store, tmp_path, prices=newer)
+    store.materialise()
+    reader.refresh()
+    assert reader.look_up("prices", ["b", "a"]) == {"price": [3.0, 2.0]}
+
+
+def test_a_view_that_is_no_longer_named_goes_away(store: FeatureStore, prefix: str, tmp_path: Path) -> None:
+    apply(store, tmp_path)
+    store.materialise()
     apply(store, tmp_path, {"sizes": VIEWS["sizes"]})
+    store.materialise()
     assert list(store.join(pd.DataFrame({"shop": ["a"]}), None)) == ["shop", "size"]
     with pytest.raises(DataError, match="no feature view 'prices'"):
-        FeastFeatureStore(tmp_path / "store").look_up("prices", ["a"])
+        open_store(prefix).look_up("prices", ["a"])
 
 
 def test_what_cannot_be_joined_is_told_with_the_remedy(store: FeatureStore, tmp_path: Path) -> None:

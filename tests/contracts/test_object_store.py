@@ -1,26 +1,30 @@
-"""What every object store must do; run on the folder store."""
+"""What every object store must do; run on the folder store and on a bucket of a real S3 server."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from airloom.adapters.local_folder import LocalFolderObjectStore
 from airloom.errors import ConfigError, DataError, UnavailableError
 from airloom.ports import ObjectStore
+from airloom.stages.wiring import open_object_store
 
 
-@pytest.fixture
-def store() -> ObjectStore:
-    return LocalFolderObjectStore()
-
-
-@pytest.fixture
-def prefix(tmp_path: Path) -> str:
+@pytest.fixture(params=["folder", "bucket"])
+def prefix(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "bucket":
+        return f"s3://{request.getfixturevalue('bucket')}/a%20store"
     return (tmp_path / "a store").as_uri()
+
+
+@pytest.fixture
+def store(prefix: str) -> ObjectStore:
+    return open_object_store(prefix)
 
 
 def test_what_was_written_is_read_and_described(store: ObjectStore, prefix: str) -> None:
@@ -71,6 +75,46 @@ def test_an_uploaded_file_is_described_as_a_written_one(store: ObjectStore, pref
     assert store.upload(source, f"{prefix}/big").digest == store.write(f"{prefix}/same", b"z" * 3_000_000).digest
 
 
+def test_odd_names_are_kept(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
+    names = ["a b.txt", "50%25.txt", "what?#.txt", "Übung+ñ.txt"]
+    (tmp_path / "odd").mkdir()
+    for name in names:
+        (tmp_path / "odd" / name).write_text(name)
+    store.upload_tree(tmp_path / "odd", f"{prefix}/odd")
+    uris = [f"{prefix}/odd/{quote(name)}" for name in names]
+    assert list(store.list(f"{prefix}/odd")) == sorted(uris)
+    assert [store.read(uri).decode() for uri in uris] == names
+    assert [store.local(uri).name for uri in uris] == names
+    store.delete(uris[0])
+    assert [store.exists(uri) for uri in uris] == [False, True, True, True]
+
+
+def test_a_local_file_is_as_new_as_the_object(store: ObjectStore, prefix: str) -> None:
+    store.write(f"{prefix}/x", b"first")
+    assert store.local(f"{prefix}/x").read_bytes() == b"first"
+    assert store.local(f"{prefix}/x") == store.local(f"{prefix}/x")
+    store.write(f"{prefix}/x", b"second")
+    assert store.local(f"{prefix}/x").read_bytes() == b"second"
+
+
+def test_a_published_folder_is_seen_by_others(store: ObjectStore, prefix: str) -> None:
+    folder = store.folder(f"{prefix}/own files")
+    assert list(folder.iterdir()) == []
+    (folder / "sub").mkdir()
+    (folder / "sub" / "a b").write_text("one")
+    (folder / "base").write_text("same")
+    store.publish_folder(f"{prefix}/own files")
+    other = open_object_store(prefix)
+    seen = other.folder(f"{prefix}/own files")
+    assert ((seen / "sub" / "a b").read_text(), (seen / "base").read_text()) == ("one", "same")
+    assert other.folder(f"{prefix}/own files") == seen, "nothing was published since"
+    (folder / "sub" / "a b").write_text("two")
+    assert store.folder(f"{prefix}/own files") == folder, "what is not published yet is kept"
+    store.publish_folder(f"{prefix}/own files")
+    seen = other.folder(f"{prefix}/own files")
+    assert ((seen / "sub" / "a b").read_text(), (seen / "base").read_text()) == ("two", "same")
+
+
 def test_a_listing_is_whole_sorted_and_of_that_prefix_only(store: ObjectStore, prefix: str) -> None:
     for name in ("runs/2/result.json", "runs/1/result.json", "runs-old/result.json"):
         store.write(f"{prefix}/{name}", b"{}")
@@ -95,6 +139,11 @@ def test_what_is_not_there_is_bad_data_by_name(store: ObjectStore, prefix: str) 
 def test_another_scheme_is_refused(store: ObjectStore) -> None:
     with pytest.raises(ConfigError, match="gopher://x/y"):
         store.read("gopher://x/y")
+
+
+def test_a_place_that_no_store_has_is_a_fault_of_the_settings() -> None:
+    with pytest.raises(ConfigError, match=r"'gopher://x/y'; set AIRLOOM_ARTIFACTS_URI to file:///… or s3://bucket/…"):
+        open_object_store("gopher://x/y")
 
 
 @pytest.mark.parametrize("uri", ["file:///a/../../etc/passwd", "file:///a/%2e%2e/b", "file://host/a", "file:relative"])

@@ -1,4 +1,4 @@
-"""What every prediction log must do; run on files and on the fake."""
+"""What every prediction log must do; run on files, in a folder and in a bucket, and on the fake."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airloom.adapters.local_folder import LocalFolderObjectStore
 from airloom.adapters.prediction_files import PredictionFilesLog
 from airloom.errors import ConfigError, UnavailableError
 from airloom.ports import PredictionLog
+from airloom.stages.wiring import open_object_store
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 
@@ -31,10 +32,13 @@ def rows(ids: list[Any], version: str = "1", minute: int = 0, **columns: Any) ->
     )
 
 
-@pytest.fixture(params=["files", "memory"])
+@pytest.fixture(params=["files", "bucket", "memory"])
 def prediction_log(request: pytest.FixtureRequest, tmp_path: Path) -> PredictionLog:
     if request.param == "memory":
         return MemoryPredictionLog()
+    if request.param == "bucket":
+        uri = f"s3://{request.getfixturevalue('bucket')}/bank/loans"
+        return PredictionFilesLog(open_object_store(uri), uri)
     return PredictionFilesLog(LocalFolderObjectStore(), tmp_path.as_uri())
 
 

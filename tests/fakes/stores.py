@@ -29,6 +29,10 @@ class MemoryFeatureStore:
         columns = {column for values in known.values() for column in values}
         return {column: [known.get(entity, {}).get(column) for entity in entities] for column in columns}
 
+    def refresh(self) -> None:
+        if self.away:
+            raise UnavailableError("the online store is away")
+
 
 class MemoryPredictionLog:
     """`PredictionLog`; `away` makes it refuse."""

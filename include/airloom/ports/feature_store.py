@@ -28,7 +28,15 @@ class FeatureStore(Protocol):
         ...
 
     def materialise(self) -> None:
-        """Bring the newest value of every entity online."""
+        """Bring the newest value of every entity online, and let other processes see the views and their values."""
+        ...
+
+    def refresh(self) -> None:
+        """Take in what another process has brought online; cheap where nothing was. For a reader that stays.
+
+        Errors:
+            UnavailableError: the store behind it does not answer; what was there is still looked up.
+        """
         ...
 
     def look_up(self, view: str, entities: Sequence[Any]) -> dict[str, list[Any]]:

@@ -36,7 +36,20 @@ class ObjectStore(Protocol):
         ...
 
     def folder(self, prefix: str) -> Path:
-        """A local folder for files of a vendor that keeps its own (a feature store's database). Made if need be."""
+        """A local folder for files of a vendor that keeps its own (a feature store's database). Made if need be.
+
+        For a folder store, the prefix itself. For a bucket, a private copy of what was published last: the same one as
+        before where nothing was since, else a new one; the one before the last given is removed.
+        """
+        ...
+
+    def publish_folder(self, prefix: str) -> None:
+        """Let others see what was written into the open `folder`, whole: a reader has all of the files before, or all
+        after. Nothing to do for a folder store.
+
+        Errors:
+            UnavailableError: another process has published since the folder was opened; nothing was published.
+        """
         ...
 
     def exists(self, uri: str) -> bool: ...

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from airloom.serving.app import build_app
 from airloom.serving.catalogue import ModelCatalogue, PipelineStores
+from airloom.serving.feature_follower import FeatureFollower
 from airloom.serving.metrics import GatewayMetrics
 from airloom.serving.prediction_writer import PredictionWriter
 from airloom.settings import Settings
@@ -25,11 +26,12 @@ def build_gateway(settings: Settings) -> FastAPI:
     """The application over the installation's registry, feature stores and prediction logs."""
     metrics = GatewayMetrics()
     ports = EmbeddedPorts(settings, settings.artifacts_uri)
+    follower = FeatureFollower(_POLL_SECONDS)
 
     @cache
     def open_stores(team: str, pipeline: str) -> PipelineStores:
-        own = EmbeddedPorts(settings, f"{settings.artifacts_uri}/{team}/{pipeline}")
-        return PipelineStores(lambda: own.feature_store, own.prediction_log)
+        own = EmbeddedPorts(settings, f"{settings.artifacts_uri}/{team}/{pipeline}", ports.object_store)
+        return PipelineStores(lambda: follower.follow(own.feature_store), own.prediction_log)
 
     catalogue = ModelCatalogue(ports.model_registry, ports.experiment_tracker, open_stores, metrics, _POLL_SECONDS)
     return build_app(catalogue, PredictionWriter(metrics), metrics)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from airloom.errors import ConfigError
 from airloom.stages.secrets import load_secret
 
 if TYPE_CHECKING:
@@ -25,22 +27,22 @@ if TYPE_CHECKING:
 
 
 class EmbeddedPorts:
-    """`airloom.ports.Ports` of the one-machine installation.
+    """`airloom.ports.Ports` of the one-machine installation; with a bucket for its objects, of more machines.
 
     Args:
         settings: where things are kept.
         pipeline_uri: prefix of the pipeline's objects; the feature store and prediction log lie below it.
+        object_store: one that other pipelines' ports have too; left out: one of its own.
     """
 
-    def __init__(self, settings: Settings, pipeline_uri: str) -> None:
+    def __init__(self, settings: Settings, pipeline_uri: str, object_store: ObjectStore | None = None) -> None:
         self._settings = settings
         self._pipeline_uri = pipeline_uri
+        self._shared_object_store = object_store
 
     @cached_property
     def object_store(self) -> ObjectStore:
-        from airloom.adapters.local_folder import LocalFolderObjectStore
-
-        return LocalFolderObjectStore()
+        return self._shared_object_store or open_object_store(self._pipeline_uri)
 
     @cached_property
     def tables(self) -> Tables:
@@ -58,7 +60,7 @@ class EmbeddedPorts:
     def feature_store(self) -> FeatureStore:
         from airloom.adapters.feast import FeastFeatureStore
 
-        return FeastFeatureStore(self.object_store.folder(f"{self._pipeline_uri}/feature_store"))
+        return FeastFeatureStore(self.object_store, f"{self._pipeline_uri}/feature_store")
 
     @cached_property
     def experiment_tracker(self) -> ExperimentTracker:
@@ -98,3 +100,21 @@ class EmbeddedPorts:
 
     def secret(self, name: str) -> str:
         return load_secret(name, os.environ)
+
+
+def open_object_store(uri: str) -> ObjectStore:
+    """The store that has objects of this URI's scheme.
+
+    Errors:
+        ConfigError: none has.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme == "file":
+        from airloom.adapters.local_folder import LocalFolderObjectStore
+
+        return LocalFolderObjectStore()
+    if scheme == "s3":
+        from airloom.adapters.s3 import S3ObjectStore
+
+        return S3ObjectStore()
+    raise ConfigError(f"no object store has {uri!r}; set AIRLOOM_ARTIFACTS_URI to file:///… or s3://bucket/…")

@@ -23,6 +23,7 @@ from airloom.telemetry import switch_off
 from airloom.type_checks import leave_out_type_checks
 
 if TYPE_CHECKING:
+    from airloom.ports.object_store import ObjectStore
     from airloom.spec.pipeline import FeatureView
 
 switch_off(os.environ)
@@ -49,14 +50,17 @@ class FeastFeatureStore:
     """See `airloom.ports.feature_store.FeatureStore`.
 
     Args:
-        folder: this pipeline's own; registry, offline files and online database lie in it.
+        object_store: keeps the folder of registry, offline files and online database.
+        prefix: that folder, this pipeline's own.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, object_store: ObjectStore, prefix: str) -> None:
+        self._objects = object_store
+        self._prefix = prefix
         self._lock = threading.Lock()
 
     def apply(self, views: Mapping[str, FeatureView], tables: Mapping[str, Path]) -> None:
+        self.refresh()
         entities: dict[str, feast.Entity] = {}
         made = []
         for name, view in views.items():
@@ -106,6 +110,16 @@ class FeastFeatureStore:
                 self._store.materialize(_ALWAYS - timedelta(days=1), end, [view.name for view in views])
         except sqlite3.OperationalError as error:
             raise UnavailableError(f"the online feature store {self._folder} cannot be written: {error}") from error
+        with contextlib.closing(sqlite3.connect(self._folder / "online.db", timeout=1)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what is published need not bring a log along
+        self._objects.publish_folder(self._prefix)
+
+    def refresh(self) -> None:
+        folder = self._objects.folder(self._prefix)
+        if folder != self._folder:
+            store = _open(folder)
+            with self._lock:
+                self._folder, self._store = folder, store
 
     def look_up(self, view: str, entities: Sequence[Any]) -> dict[str, list[Any]]:
         with self._lock:
@@ -133,25 +147,16 @@ class FeastFeatureStore:
         }
 
     @cached_property
+    def _folder(self) -> Path:
+        return self._objects.folder(self._prefix)
+
+    @cached_property
     def _store(self) -> feast.FeatureStore:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        logging.getLogger("feast").setLevel(logging.ERROR)
-        return feast.FeatureStore(
-            config=RepoConfig(
-                project="airloom",
-                provider="local",
-                registry=RegistryConfig(
-                    path=str(self._folder / "registry.db"), cache_ttl_seconds=_REGISTRY_TTL_SECONDS
-                ),
-                online_store={"type": "sqlite", "path": str(self._folder / "online.db")},
-                offline_store={"type": "airloom.adapters.feast.offline_store.AsofOfflineStore"},
-                entity_key_serialization_version=3,
-                repo_path=self._folder,
-            )
-        )
+        return _open(self._folder)
 
     def _write_offline(self, name: str, view: FeatureView, table: Path) -> tuple[Path, pa.Schema]:
-        """The view's values as Feast wants them: with a time, and without values of no entity."""
+        """The view's values as Feast wants them: with a time, and without values of no entity. Its path is relative
+        to the folder, which may lie elsewhere for another process."""
         frame = pq.read_table(table).to_pandas()
         frame = frame[frame[view.entity].notna()]
         frame = frame.assign(**{_TIME: _times(frame[view.timestamp]) if view.timestamp else pd.Timestamp(_ALWAYS)})
@@ -164,14 +169,29 @@ class FeastFeatureStore:
         part = path.with_suffix(".part")
         frame.to_parquet(part, index=False)
         part.replace(path)
-        return path, pq.read_schema(path)
+        return path.relative_to(self._folder), pq.read_schema(path)
 
     def _newest(self, views: Sequence[Any]) -> datetime:
         newest = _ALWAYS
         for view in views:
-            times = pq.read_table(view.batch_source.path, columns=[_TIME]).column(_TIME).to_pandas()
+            times = pq.read_table(self._folder / view.batch_source.path, columns=[_TIME]).column(_TIME).to_pandas()
             newest = max(newest, times.max().to_pydatetime())
         return newest
+
+
+def _open(folder: Path) -> feast.FeatureStore:
+    logging.getLogger("feast").setLevel(logging.ERROR)
+    return feast.FeatureStore(
+        config=RepoConfig(
+            project="airloom",
+            provider="local",
+            registry=RegistryConfig(path=str(folder / "registry.db"), cache_ttl_seconds=_REGISTRY_TTL_SECONDS),
+            online_store={"type": "sqlite", "path": str(folder / "online.db")},
+            offline_store={"type": "airloom.adapters.feast.offline_store.AsofOfflineStore"},
+            entity_key_serialization_version=3,
+            repo_path=folder,
+        )
+    )
 
 
 def _times(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -9,6 +9,7 @@ https://docs.feast.dev/how-to-guides/customizing-feast/adding-a-new-offline-stor
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -50,17 +51,17 @@ class AsofOfflineStore(DaskOfflineStore):
         def join() -> pd.DataFrame:
             joined = entity_df.sort_values(_ROW_TIME, kind="stable")
             for view in feature_views:
-                joined = _join_view(joined, view, wanted[view.name])
+                joined = _join_view(joined, view, wanted[view.name], Path(config.repo_path or "."))
             return joined
 
         return _AsofJob(join)
 
 
-def _join_view(rows: pd.DataFrame, view: FeatureView, columns: list[str]) -> pd.DataFrame:
+def _join_view(rows: pd.DataFrame, view: FeatureView, columns: list[str], folder: Path) -> pd.DataFrame:
     source = view.batch_source
     time = source.timestamp_field
     keys = list(view.join_keys)
-    values = pd.read_parquet(source.path, columns=[*keys, time, *columns]).sort_values(time, kind="stable")
+    values = pd.read_parquet(folder / source.path, columns=[*keys, time, *columns]).sort_values(time, kind="stable")
     values[time] = values[time].astype(rows[_ROW_TIME].dtype)
     for key in keys:
         values[key] = values[key].astype(rows[key].dtype)

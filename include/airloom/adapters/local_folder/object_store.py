@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airloom.errors import ConfigError, DataError, UnavailableError
 from airloom.protocol import Artifact
@@ -49,7 +49,7 @@ class LocalFolderObjectStore:
 
     def upload_tree(self, source: Path, uri: str) -> str:
         for path in sorted(path for path in source.rglob("*") if path.is_file()):
-            self.upload(path, f"{uri}/{path.relative_to(source).as_posix()}")
+            self.upload(path, f"{uri}/{quote(path.relative_to(source).as_posix())}")
         return uri
 
     def local(self, uri: str) -> Path:
@@ -62,6 +62,9 @@ class LocalFolderObjectStore:
         path = _path(prefix)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def publish_folder(self, prefix: str) -> None:
+        """Others have the same folder."""
 
     def exists(self, uri: str) -> bool:
         return _path(uri).is_file()

@@ -1,0 +1,26 @@
+"""What tests of both environments share: one S3 server a session, started by the first test that asks for it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from tests.s3_server import S3Server, require_packages
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    require_packages()
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of the test's own, and the environment by which it is found."""
+    for name, value in s3_server.environ().items():
+        monkeypatch.setenv(name, value)
+    name = f"airloom-{uuid.uuid4().hex[:12]}"
+    s3_server.client.create_bucket(Bucket=name)
+    return name
