@@ -45,14 +45,15 @@ $(VENV)/bench/.ready: $(UV) tests/bench/requirements.txt include/pyproject.toml 
 	touch $@
 
 .PHONY: demo up down status
-demo: setup ## The flight pipeline's life on real data; stays up until `make down` (STAY=0 stops at the end)
-	AIRLOOM_HOME=$(DEMO_HOME) $(STAGES)/airloom demo $(if $(filter 0,$(STAY)),--stop)
+demo: setup ## The flight pipeline's life on real data; stays up until `make down` (STAY=0 stops at the end; RUNTIME=kubernetes: stages as pods)
+	AIRLOOM_HOME=$(DEMO_HOME) $(if $(filter kubernetes,$(RUNTIME)),$(STAGES)/python -m tests.cluster.demo,$(STAGES)/airloom demo) $(if $(filter 0,$(STAY)),--stop)
 
 up: setup ## Start the embedded Airflow, MLflow and gateway on loopback
 	$(STAGES)/airloom up
 
 down: ## Stop whatever `make up` or `make demo` left running
 	@test ! -x $(STAGES)/airloom || { $(STAGES)/airloom down; AIRLOOM_HOME=$(DEMO_HOME) $(STAGES)/airloom down; }
+	@test ! -e build/cluster/pids || $(STAGES)/python -m tests.cluster.local down
 
 status: setup ## What runs, and where
 	@$(STAGES)/airloom status || AIRLOOM_HOME=$(DEMO_HOME) $(STAGES)/airloom status

@@ -1,9 +1,12 @@
-"""The loopback ports of the embedded runtime: chosen once, before anything starts; a port in use is told, not fought
-over."""
+"""The addresses of the embedded runtime: chosen once, before anything starts; a port in use is told, not fought over.
+
+All is on loopback. Where stages are pods, MLflow and the gateway listen at `AIRLOOM_LISTEN`, which pods must reach.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Mapping
@@ -17,11 +20,12 @@ _PORTS = {
     "mlflow": ("AIRLOOM_MLFLOW_PORT", 5000),
     "gateway": ("AIRLOOM_GATEWAY_PORT", 8090),
 }
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where each piece listens, as `http://127.0.0.1:PORT`."""
+    """Where each piece listens, as `http://127.0.0.1:PORT`; MLflow and the gateway maybe elsewhere."""
 
     airflow: str
     mlflow: str
@@ -37,6 +41,7 @@ def choose_addresses(environ: Mapping[str, str] = os.environ) -> Addresses:
     Errors:
         ConfigError: one is no port, or in use; names each with its holder and its variable.
     """
+    listen = environ.get("AIRLOOM_LISTEN") or _LOOPBACK
     complaints = []
     chosen = {}
     with contextlib.ExitStack() as held:
@@ -46,8 +51,12 @@ def choose_addresses(environ: Mapping[str, str] = os.environ) -> Addresses:
                 complaints.append(f"{variable} is {given!r}; give a port from 1 to 65535, or 0 for any that is free")
                 continue
             try:
-                chosen[piece] = f"http://127.0.0.1:{_hold(int(given), held)}"
-            except OSError:
+                host = _LOOPBACK if piece == "airflow" else listen
+                chosen[piece] = f"http://{host}:{_hold(host, int(given), held)}"
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    complaints.append(f"AIRLOOM_LISTEN is {listen!r}; give an address of this machine")
+                    break
                 by = processes.holder(int(given)) or "another process"
                 complaints.append(f"port {given}, for {piece}, is in use by {by}; end that, or set {variable}")
     if complaints:
@@ -60,10 +69,15 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
-def _hold(port: int, held: contextlib.ExitStack) -> int:
+def host_of(address: str) -> str:
+    """The host of one address."""
+    return address.removeprefix("http://").rpartition(":")[0]
+
+
+def _hold(host: str, port: int, held: contextlib.ExitStack) -> int:
     listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    listener.bind((host, port))
     listener.listen()
     bound: int = listener.getsockname()[1]
     return bound

@@ -105,7 +105,7 @@ def build_airflow_environ(
         for section, settings in sections.items()
         for name, value in settings.items()
     }
-    return {**environ, "AIRFLOW_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+    return {**environ, "AIRFLOW_HOME": str(home)}
 
 
 def _build_bundles(dag_files: Path | None) -> list[dict[str, object]]:

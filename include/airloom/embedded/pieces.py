@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from airloom.embedded.addresses import Addresses, port_of
+from airloom.embedded.addresses import Addresses, host_of, port_of
 from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
 from airloom.errors import ConfigError
 from airloom.settings import Settings
@@ -82,26 +82,29 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
         "PATH": f"{airflow.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
     }
     parts = _AirflowHealth(addresses.airflow)
+    host = Piece(
+        "stage-host",
+        (sys.executable, "-m", "airloom.stages.host", "--socket", str(socket_path)),
+        stages,
+        lambda: _listens(socket_path),
+    )
+    hosts = (host,) if settings.runtime == "subprocess" else ()
     return Pieces(
         migration=Piece("airflow-migrate", (str(airflow), "db", "migrate"), airflows, lambda: True, once=True),
         first=(
             Piece(
                 "mlflow",
-                (sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port",
+                (sys.executable, "-m", "mlflow", "server", "--host", host_of(addresses.mlflow), "--port",
                  str(port_of(addresses.mlflow)), "--workers", "1", "--backend-store-uri",
                  f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "mlflow-artifacts")),
                 {**stages, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_SERVER_X_FRAME_OPTIONS": "NONE"},
                 lambda: _answers(f"{addresses.mlflow}/health"),
             ),
-            Piece(
-                "stage-host",
-                (sys.executable, "-m", "airloom.stages.host", "--socket", str(socket_path)),
-                stages,
-                lambda: _listens(socket_path),
-            ),
+            *hosts,
             Piece(
                 "gateway",
-                (sys.executable, "-m", "airloom", "serve", "--port", str(port_of(addresses.gateway))),
+                (sys.executable, "-m", "airloom", "serve", "--host", host_of(addresses.gateway), "--port",
+                 str(port_of(addresses.gateway))),
                 stages,
                 lambda: _answers(f"{addresses.gateway}/v2/health/live"),
             ),
@@ -148,6 +151,7 @@ def _build_environ(
         for name, value in environ.items()
         if not name.startswith(("AIRFLOW_", "MLFLOW_")) and name != "PYTHONDONTWRITEBYTECODE"
     }
+    unproxied = ",".join(sorted({"127.0.0.1", "localhost", host_of(addresses.mlflow)}))
     return {
         **kept,
         **SWITCHES,
@@ -163,8 +167,8 @@ def _build_environ(
         "AIRLOOM_STAGE_PYTHON": sys.executable,
         "AIRLOOM_STAGE_CPU_THREADS": environ.get("AIRLOOM_STAGE_CPU_THREADS", "1"),
         "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": unproxied,
+        "no_proxy": unproxied,
     }
 
 

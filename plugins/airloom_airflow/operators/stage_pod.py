@@ -428,8 +428,15 @@ class StagePodOperator(KubernetesPodOperator):
 
 
 def build_pod_environ(stage: StageContext, settings: Settings) -> dict[str, str]:
-    """What a stage in a pod is told by variables beside its context: where objects are, whose child its lineage is."""
-    environ = {"AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri}
+    """What a stage in a pod is told beside its context: where servers are, whose child its lineage is.
+
+    The cluster file's `env` goes before it: in a cluster a server may have another address.
+    """
+    environ = {
+        "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
+        "AIRLOOM_TRACKING_URI": settings.tracking_uri,
+        "AIRLOOM_GATEWAY_URL": settings.gateway_url,
+    }
     if stage.lineage_parent is not None:
         environ["OPENLINEAGE_CONTEXT"] = build_openlineage_context(stage.lineage_parent)
     if stage.trace_parent is not None:

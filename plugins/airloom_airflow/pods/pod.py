@@ -193,8 +193,8 @@ def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, pl
         "PYTHONUNBUFFERED": "1",
         **SWITCHES,
         **threads,
-        **cluster.env,
         **request.environ,
+        **cluster.env,
     }
     for name, value in environ.items():
         if len(value.encode()) > _CONTEXT_LIMIT_BYTES:

@@ -1,21 +1,24 @@
-"""Read-only view of the local object store in the Airflow web server: data docs, drift reports, manifests.
+"""Read-only view of the object store in the Airflow web server: data docs, drift reports, manifests.
 
 The plugin mounts `build_app()` at `/airloom`; a task's links point there (`operators.artifact_link`). Airflow leaves a
-plugin's routes open to all: the login is required here. Not for buckets, which have addresses of their own.
+plugin's routes open to all: the login is required here.
 """
 
 from __future__ import annotations
 
 import mimetypes
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
+from airloom.errors import AirloomError
 from airloom.settings import load_settings
+from airloom_airflow.objects import read_object
 
+_ABSENT = "There is no such artifact."
 _HEADERS = {
     # A report is made by a stage from users' data: it may run its own scripts, but not as the logged-in user.
     "Content-Security-Policy": "sandbox allow-scripts allow-popups allow-downloads",
@@ -41,19 +44,29 @@ def build_app() -> FastAPI:
     return app
 
 
-def get_artifact(path: str) -> FileResponse:
-    """One file of the object store.
+def get_artifact(path: str) -> Response:
+    """One object of the store.
 
     Errors (HTTP):
         401, 403: not logged in, or with a token that is not valid.
-        404: no such file below the object store's root, or the object store is a bucket.
+        404: no such object below the store's root.
+        503: the store does not answer.
     """
-    root = find_local_root(load_settings().artifacts_uri)
-    file = None if root is None else find_file(root, path)
-    if file is None:
-        raise HTTPException(404, "There is no such artifact.")
-    kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    return FileResponse(file, media_type=kind, headers=_HEADERS)
+    suffix = PurePosixPath(path).suffix
+    kind = _TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
+    artifacts_uri = load_settings().artifacts_uri
+    root = find_local_root(artifacts_uri)
+    if root is not None:
+        if file := find_file(root, path):
+            return FileResponse(file, media_type=kind, headers=_HEADERS)
+        raise HTTPException(404, _ABSENT)
+    try:
+        content = None if ".." in path.split("/") else read_object(f"{artifacts_uri}/{quote(path)}")
+    except AirloomError as error:
+        raise HTTPException(503, "The object store does not answer.") from error
+    if content is None:
+        raise HTTPException(404, _ABSENT)
+    return Response(content, media_type=kind, headers=_HEADERS)
 
 
 def find_local_root(artifacts_uri: str) -> Path | None:

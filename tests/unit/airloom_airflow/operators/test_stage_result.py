@@ -29,7 +29,7 @@ def test_a_whole_result_is_read(document):
 
 
 def test_a_missing_result_may_come_later(tmp_path):
-    with pytest.raises(UnavailableError, match="cannot be read"):
+    with pytest.raises(UnavailableError, match="there is no result"):
         load_result((tmp_path / "none.json").as_uri())
 
 
@@ -49,7 +49,7 @@ def test_a_result_in_a_bucket_is_read(bucket, s3_server, monkeypatch):
     s3_server.client.put_object(Bucket=bucket, Key="a run/result.json", Body=content)
     uri = f"s3://{bucket}/a%20run/result.json"
     assert load_result(uri, f"sha256:{hashlib.sha256(content).hexdigest()}") == RESULT
-    with pytest.raises(UnavailableError, match="cannot be read"):
+    with pytest.raises(UnavailableError, match="there is no result"):
         load_result(f"s3://{bucket}/none.json")
     with pytest.raises(ConfigError, match="AIRLOOM_ARTIFACTS_URI"):
         load_result("s3://airloom-no-such-bucket/result.json")

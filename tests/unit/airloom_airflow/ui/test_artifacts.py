@@ -105,9 +105,17 @@ def test_a_reports_scripts_do_not_act_as_the_person_who_reads_it(get):
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_bucket_has_no_files_here(get, monkeypatch):
-    monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", "s3://bucket/airloom")
-    assert get("ops/a%20b.json").status_code == 404
+def test_an_object_of_a_bucket_is_served(get, bucket, s3_server, monkeypatch):
+    monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", f"s3://{bucket}/airloom")
+    s3_server.client.put_object(Bucket=bucket, Key="airloom/ops/a b.json", Body=b"{}")
+    s3_server.client.put_object(Bucket=bucket, Key="secret.json", Body=b"{}")
+    answer = get("ops/a%20b.json")
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"{}", "application/json")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    for path in ("ops/none.json", "%2e%2e/secret.json", "..%2fsecret.json"):
+        assert get(path).status_code == 404
+    with s3_server.away():
+        assert get("ops/a%20b.json").status_code == 503
 
 
 def test_a_served_file_cannot_be_changed(client, token, root):

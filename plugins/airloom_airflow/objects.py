@@ -1,0 +1,67 @@
+"""Reads an object of the installation's store, a folder or a bucket. Operators, sensors and the web UI call it.
+
+The stages' side has its own, with writing (`airloom.adapters`), which this side may not load.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from airloom.errors import ConfigError, UnavailableError
+
+_SETTINGS = (
+    "Set AIRLOOM_ARTIFACTS_URI, AWS_ENDPOINT_URL, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a workload "
+    "identity, for Airflow too."
+)
+
+
+def read_object(uri: str) -> bytes | None:
+    """An object's bytes; None where there is none.
+
+    Args:
+        uri: `file:///…` or `s3://bucket/key`.
+
+    Errors:
+        UnavailableError: the store does not answer.
+        ConfigError: no store has such a URI, there is no such bucket, or the credentials may not read it.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        try:
+            return Path(unquote(parts.path)).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UnavailableError(f"{uri} cannot be read: {error}") from error
+    if parts.scheme == "s3":
+        return _read_bucket(uri, parts.netloc, unquote(parts.path.removeprefix("/")))
+    raise ConfigError(f"no object store has {uri!r}; set AIRLOOM_ARTIFACTS_URI to file:///… or s3://bucket/…")
+
+
+def _read_bucket(uri: str, bucket: str, key: str) -> bytes | None:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+
+    config = Config(
+        connect_timeout=2,
+        read_timeout=20,
+        retries={"mode": "standard", "max_attempts": 3},
+        response_checksum_validation="when_required",  # stores other than AWS do not all know its newer checksums
+    )
+    try:
+        client = boto3.session.Session().client("s3", config=config)
+        return bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
+        raise UnavailableError(f"the object store does not answer for {uri}: {error}") from error
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "NoSuchKey":
+            return None
+        if status >= 500 or status == 429 or code == "RequestTimeout":
+            raise UnavailableError(f"{uri} cannot be read: {error}") from error
+        raise ConfigError(f"{uri} cannot be read: {error}. {_SETTINGS}") from error
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigError(f"{uri} cannot be read: {error}. {_SETTINGS}") from error
