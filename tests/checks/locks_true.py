@@ -21,6 +21,7 @@ LOCKS = {
         "include/pyproject.toml[serving]",
         "include/pyproject.toml[feast]",
         "include/pyproject.toml[scikit-learn]",
+        "include/pyproject.toml[s3]",
         "docker/serve/requirements.in",
     ),
     "tests/requirements-airflow.txt": ("tests/requirements.in",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,30 +29,27 @@ for program in cc gcc g++ clang make ld pip pip3 uv git curl wget; do
     command -v $program && exit 1
 done
 find / -xdev \\( -name .cache -o -name uv_cache.json \\) 2>/dev/null | grep . && exit 2
-find /opt/airloom/lib -type d -name tests | grep . && exit 3
+find /opt/airloom/lib -path '*/tests/*' -name 'test_*.py' | grep . && exit 3
 find / -xdev -name '*.pem' -path '/run/*' | grep . && exit 4
 find /opt/airloom \\( -writable -o -user 65532 \\) -not -type l | grep . && exit 5
 exit 0
 """
 
 
+@pytest.fixture(scope="module", params=IMAGES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Container]:
-    """Gives an image by its name, built when it is not and unpacked once."""
-    made: dict[str, Container] = {}
-
-    def image(name: str) -> Container:
-        if name not in made:
-            made.clear()
-            made[name] = Container(build_image(name), tmp_path_factory.mktemp(name))
-        return made[name]
-
-    return image
+def container(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """The image, built when it is not, and unpacked."""
+    folder = tmp_path_factory.mktemp(name)
+    yield Container(build_image(name), folder)
+    shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_it_runs_as_nobody_on_a_read_only_root_without_a_network(image: Callable[[str], Container], name: str) -> None:
-    container = image(name)
+def test_it_runs_as_nobody_on_a_read_only_root_without_a_network(container: Container, name: str) -> None:
     told = container.run(*COMMANDS[name], entrypoint=True)
     assert told.returncode == 0, told.stdout
     assert container.run("id", "-u").stdout.strip() == "65532"
@@ -63,11 +60,7 @@ def test_it_runs_as_nobody_on_a_read_only_root_without_a_network(image: Callable
     assert container.run("touch", "/tmp/x").returncode == 0
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_it_holds_no_compiler_no_cache_no_test_and_nothing_of_the_builder(
-    image: Callable[[str], Container], name: str
-) -> None:
-    container = image(name)
+def test_it_holds_no_compiler_no_cache_no_test_and_nothing_of_the_builder(container: Container, name: str) -> None:
     found = container.run("sh", "-c", FORBIDDEN)
     assert found.returncode == 0, found.stdout
     document = str(container.document)
@@ -76,24 +69,22 @@ def test_it_holds_no_compiler_no_cache_no_test_and_nothing_of_the_builder(
     assert container.config["Labels"]["org.opencontainers.image.title"] == f"airloom/{name}"
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_its_bytecode_is_compiled(image: Callable[[str], Container], name: str) -> None:
-    library = image(name).root / "opt/airloom/lib/python3.11/site-packages"
+def test_its_bytecode_is_compiled(container: Container) -> None:
+    library = container.root / "opt/airloom/lib/python3.11/site-packages"
     sources = sorted(library.glob("airloom/**/*.py"))
     assert sources
     for source in sources:
         assert (source.parent / "__pycache__" / f"{source.stem}.cpython-311.pyc").exists(), source
 
 
-@pytest.mark.parametrize("name", IMAGES)
 def test_it_is_no_larger_than_it_must(name: str) -> None:
     megabytes = build_image(name).stat().st_size / 1e6
     print(f"{name}: {megabytes:.0f} MB (limit {LIMITS.get(name, '-')})")
     assert megabytes < LIMITS.get(name, 2500)
 
 
-def test_the_gateway_passes_its_health_check(image: Callable[[str], Container]) -> None:
-    container = image("serve")
+@pytest.mark.parametrize("name", ["serve"], indirect=True)
+def test_the_gateway_passes_its_health_check(container: Container) -> None:
     check = shlex.join(container.config["Healthcheck"]["Test"][1:])
     own = shlex.join([*container.config["Entrypoint"], *container.config["Cmd"]])
     script = f"{own} & for each in $(seq 60); do sleep 1; {check} && exit 0; done; exit 1"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import socket
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +82,24 @@ def answers(url: str) -> bool:
     return True
 
 
-def test_a_model_is_trained_served_and_watched(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("bank")
+@pytest.fixture
+def unpack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Container]]:
+    made: list[Container] = []
+
+    def unpack(name: str) -> Container:
+        made.append(Container(build_image(name), tmp_path_factory.mktemp(name)))
+        return made[-1]
+
+    yield unpack
+    for container in made:
+        shutil.rmtree(container.folder)
+
+
+def test_a_model_is_trained_served_and_watched(tmp_path: Path, unpack: Callable[[str], Container]) -> None:
+    folder = tmp_path / "bank"
+    folder.mkdir()
     write_bank(folder)
-    stage = Container(build_image("stage-cpu"), tmp_path_factory.mktemp("stage-cpu"))
-    serve = Container(build_image("serve"), tmp_path_factory.mktemp("serve"))
+    stage, serve = unpack("stage-cpu"), unpack("serve")
     tracking_port, gateway_port = free_port(), free_port()
     tracking, gateway = f"http://127.0.0.1:{tracking_port}", f"http://127.0.0.1:{gateway_port}"
     environ = {
