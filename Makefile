@@ -102,12 +102,15 @@ format: setup ## Let ruff put the code in its form
 	$(STAGES)/ruff check --fix --quiet .
 	$(STAGES)/ruff format --quiet .
 
-.PHONY: bench bench-large
+.PHONY: bench bench-large bench-cluster
 bench: setup $(VENV)/bench/.ready ## Measure against the goals, side by side; writes build/bench.json
 	$(STAGES)/python -m tests.bench
 
 bench-large: setup $(VENV)/bench/.ready ## The DAG processor with 5,000 pipelines
 	$(STAGES)/python -m tests.bench large
+
+bench-cluster: setup ## Stages as pods beside stock KubernetesPodOperator, on a cluster of its own
+	$(STAGES)/python -m tests.bench cluster
 
 .PHONY: lock clean
 lock: $(UV) ## Make the lock files anew

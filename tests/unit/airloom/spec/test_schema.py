@@ -51,7 +51,7 @@ def test_every_pattern_of_the_models_has_words() -> None:
 
 def test_protocol_documents_satisfy_their_schemas() -> None:
     schemas = build_schemas()
-    assert set(schemas) == {"StageContext", "StageResult", "ResultPointer"}
+    assert set(schemas) == {"StageContext", "StageGroup", "StageResult", "ResultPointer"}
     context = StageContext(team="t", pipeline="p", stage="s", run_id="r", attempt=1, spec={}, pipeline_uri="file:///a")
     pointer = ResultPointer(result_uri="file:///a", digest="sha256:0", status="succeeded")
     for document in (context, pointer):
