@@ -110,7 +110,7 @@ bench-large: setup $(VENV)/bench/.ready ## The DAG processor with 5,000 pipeline
 	$(STAGES)/python -m tests.bench large
 
 bench-cluster: setup ## Stages as pods beside stock KubernetesPodOperator, on a cluster of its own
-	$(STAGES)/python -m tests.bench cluster
+	$(STAGES)/python -m tests.bench cluster scale
 
 .PHONY: lock clean
 lock: $(UV) ## Make the lock files anew

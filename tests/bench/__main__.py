@@ -19,6 +19,7 @@ from tests.bench.figures import Figure, print_figures, write_figures
 from tests.bench.parse import measure_parse, measure_reparse
 from tests.bench.processor import measure_large, measure_processor
 from tests.bench.runs import measure_runs
+from tests.bench.scale import measure_scale
 from tests.bench.setup_and_demo import measure_setup_and_demo
 
 _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
@@ -28,7 +29,11 @@ _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
     "runs": measure_runs,
     "demo": measure_setup_and_demo,
 }
-_BY_NAME_ONLY: dict[str, Callable[[], Iterable[Figure]]] = {"large": measure_large, "cluster": measure_cluster}
+_BY_NAME_ONLY: dict[str, Callable[[], Iterable[Figure]]] = {
+    "large": measure_large,
+    "cluster": measure_cluster,
+    "scale": measure_scale,
+}
 
 
 def main(names: list[str]) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 from uuid import uuid4
 
@@ -36,6 +36,27 @@ from airloom_airflow.pods.cluster_file import load_cluster  # noqa: E402
 from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest, build_pod  # noqa: E402
 
 _STAGES = ("ingest", "train", "register")
+_FUSED = """\
+apiVersion: airloom.io/v1
+kind: Pipeline
+metadata: {name: fused, team: ops}
+spec:
+  compute: fused
+  execution: fused
+  data:
+    sources: {rows: {type: parquet, path: rows.parquet}}
+    expectations: [expect_column_values_to_not_be_null: {column: y}]
+  features: {views: {rows: {entity: id, columns: [a]}}}
+  train: {target: y, estimator: sklearn.linear_model.LogisticRegression}
+  evaluate: {}
+  test: {max_disagreement: 0.5}
+  gates: {thresholds: {accuracy_score: {min: 0.5}}}
+"""
+"""Eight stages in one pod."""
+_SCORE = """\
+  score: {source: {type: parquet, path: rows.parquet}, sink: {type: parquet, path: scores.parquet}}
+"""
+"""Gives a pipeline a DAG of a single stage."""
 _RUNS = 4
 _AT_ONCE = 20
 _WAITING = 3  # of four worker slots, which stock holds
@@ -67,9 +88,11 @@ def measure_cluster() -> Iterator[Figure]:
             cluster.up()
             stock = _Stock(folder / "dag-files", folder / "shared", folder / "cluster.yaml")
             pipelines = {
-                f"small{number}": SMALL.format(name=f"small{number}", compute="cpu-small", retries=1)
-                for number in range(_AT_ONCE)
+                f"small{number}": SMALL.format(name=f"small{number}", compute="cpu-small", retries=1) + _SCORE
+                for number in range(1, _AT_ONCE + 1)
             }
+            pipelines["small"] = SMALL.format(name="small", compute="cpu-small", retries=1)
+            pipelines["fused"] = _FUSED
             with run_installation(cluster, folder, {}, pipelines, stock.folder) as installation:
                 cluster.kubectl(
                     "apply",
@@ -85,25 +108,29 @@ def measure_cluster() -> Iterator[Figure]:
 
 def _measure(installation: Installation, stock: _Stock) -> Iterator[Figure]:
     api = installation.api
-    ours = [f"{TEAM}__small{number}__train" for number in range(_AT_ONCE)]
-    stocks = {mode: [f"stock_{mode}_{number}" for number in range(_AT_ONCE)] for mode in ("sync", "deferrable")}
-    for dag_id in (*ours, *stocks["sync"], *stocks["deferrable"]):
+    chain, fused = f"{TEAM}__small__train", f"{TEAM}__fused__train"
+    ours = [f"{TEAM}__small{number}__score" for number in range(1, _AT_ONCE + 1)]
+    stocks = {mode: [f"stock_{mode}_{number}" for number in range(1, _AT_ONCE + 1)] for mode in ("sync", "deferrable")}
+    chains = (chain, fused, "stock_sync_0", "stock_deferrable_0")
+    for dag_id in (*chains, *ours, *stocks["sync"], *stocks["deferrable"]):
         api.wait_for_dag(dag_id, 180)
-    for dag_id in (ours[0], stocks["sync"][0], stocks["deferrable"][0]):
+    for dag_id in chains:
         _time_stages(installation, dag_id)  # the first of each warms up
     bare = [_time_bare_pod(installation, stock) for _ in range(11)][1:]
-    stages, sync, deferrable = [], [], []
+    stages, sync, deferrable, shared = [], [], [], []
     for _ in range(_RUNS):
-        stages += _time_stages(installation, ours[0])
-        sync += _time_stages(installation, stocks["sync"][0])
-        deferrable += _time_stages(installation, stocks["deferrable"][0])
+        shared.append(mean(_time_stages(installation, fused)))
+        stages += _time_stages(installation, chain)
+        sync += _time_stages(installation, "stock_sync_0")
+        deferrable += _time_stages(installation, "stock_deferrable_0")
     yield Figure("stage as a pod, median", median(stages), "s", "stock operator, sync", median(sync), 0.4)
     yield Figure("stage as a pod, median", median(stages), "s", "stock, deferrable", median(deferrable), 0.4)
     yield Figure("stage beyond a bare pod", median(stages) - median(bare), "s", "limit", 1.5, 1.0)
+    yield Figure("fused stage, of eight in a pod", median(shared), "s", "stock operator, sync", median(sync), 0.12)
     together = _time_together(installation, ours)
     for mode, dags in stocks.items():
         peer = _time_together(installation, dags)
-        yield Figure(f"{_AT_ONCE} runs of 3 stages at once", together, "s", f"stock, {mode}", peer, 0.5)
+        yield Figure(f"{_AT_ONCE} stages at once", together, "s", f"stock, {mode}", peer, 0.5)
     yield from _measure_waiting(installation, stock, {"ours": ours, **stocks})
 
 
@@ -131,7 +158,7 @@ def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, 
     requests, slots = {}, {}
     for name, dag_ids in dags.items():
         gate = installation.folder / f"gate-{uuid4()}"
-        conf = {"behaviour": {"ingest": "wait"}, "gate_file": str(gate)}
+        conf = {"behaviour": {"ingest": "wait", "score": "wait"}, "gate_file": str(gate)}
         stock.write(conf)
         runs = [
             (dag_id, installation.api.trigger(dag_id, conf if name == "ours" else {})) for dag_id in dag_ids[:_WAITING]
@@ -223,7 +250,7 @@ class _Stock:
     def write(self, params: dict[str, Any]) -> None:
         """Have the stages behave as `params` say; tasks read their pods anew."""
         pods = {stage: self.build_pod(stage, params) for stage in _STAGES}
-        told = {"pipelines": _AT_ONCE, "namespace": NAMESPACE, "pods": pods,
+        told = {"at_once": _AT_ONCE, "namespace": NAMESPACE, "pods": pods,
                 "kubeconfig": load_cluster(self.cluster_file).connection.kubeconfig}  # fmt: skip
         (self.folder / "stock.json").write_text(json.dumps(told))
         shutil.copy(Path(__file__).with_name("stock_dags.py"), self.folder)

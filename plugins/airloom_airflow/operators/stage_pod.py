@@ -27,6 +27,7 @@ from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.settings import pod_mutation_hook
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
+from urllib3.exceptions import HTTPError
 
 from airloom.errors import AirloomError, PermanentError
 from airloom.protocol.context import LineageParent, StageContext, StageGroup, StageStep
@@ -59,7 +60,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from kubernetes.client import V1Pod  # type: ignore[import-untyped]
 
-_NAME_WAIT_SECONDS = 90.0
+_START_SECONDS = 90.0
+"""How long an API server may be away, or a former pod of the same name may take to go."""
+_AWAY = (429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -248,20 +251,20 @@ class StagePodOperator(KubernetesPodOperator):
         pod = self._build(context, launch)
         metadata = pod.metadata
         self._call_back("on_pod_manifest_created", None, pod_request=pod, context=context)
-        deadline = time.monotonic() + _NAME_WAIT_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                made = self.client.create_namespaced_pod(metadata.namespace, pod)
-                break
+                made = self._create(pod)
             except ApiException as error:
-                if error.status != 409:
+                if error.status not in _AWAY or time.monotonic() > deadline:
                     raise _translate(error, metadata) from error
-            made = self._read(metadata.name, metadata.namespace)
-            if made is not None and made.metadata.deletion_timestamp is None:
-                if made.metadata.labels.get(TASK_INSTANCE_LABEL) == metadata.labels[TASK_INSTANCE_LABEL]:
-                    self.log.info("Pod %s is there already; going on with it.", metadata.name)
-                    break
-                self._delete(self._find_place(made), grace_seconds=0)
+                made = None
+            except HTTPError as error:
+                if time.monotonic() > deadline:
+                    raise AirflowException(f"the API server does not answer: {error}") from error
+                made = None
+            if made is not None:
+                break
             if time.monotonic() > deadline:
                 raise AirflowException(f"a former pod {metadata.name} does not go away")
             time.sleep(0.5)
@@ -269,6 +272,23 @@ class StagePodOperator(KubernetesPodOperator):
         self.log.info("Pod %s/%s (%s)", place.namespace, place.name, place.uid)
         self._call_back("on_pod_creation", place)
         return place
+
+    def _create(self, pod: V1Pod) -> V1Pod | None:
+        """The pod, made now or found made by this very try; None while another has its name."""
+        metadata = pod.metadata
+        try:
+            return self.client.create_namespaced_pod(metadata.namespace, pod)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+        found = self._read(metadata.name, metadata.namespace)
+        if found is None or found.metadata.deletion_timestamp is not None:
+            return None
+        if found.metadata.labels.get(TASK_INSTANCE_LABEL) == metadata.labels[TASK_INSTANCE_LABEL]:
+            self.log.info("Pod %s is there already; going on with it.", metadata.name)
+            return found
+        self._delete(self._find_place(found), grace_seconds=0)
+        return None
 
     def _find_pod(self, context: Context) -> PodPlace | None:
         """A pod that does this task's work already.

@@ -274,6 +274,7 @@ async def _connect(connection: Connection) -> AsyncIterator[ApiClient]:
 async def _read_log(watch: PodWatch, place: PodPlace, position: LogPosition, ended: asyncio.Event) -> None:
     """Pass the container's log on, each line once and in order, across lost connections, until the pod has ended, or
     the section."""
+    pause = _FIRST_PAUSE_SECONDS
     while True:
         was_ended = ended.is_set()
         try:
@@ -288,6 +289,7 @@ async def _read_log(watch: PodWatch, place: PodPlace, position: LogPosition, end
             )
             if answer.status == 200:
                 position.reopen()
+                pause = _FIRST_PAUSE_SECONDS
                 async for line in _lines(answer):
                     position.take(line)
                     if position.is_over:
@@ -301,7 +303,8 @@ async def _read_log(watch: PodWatch, place: PodPlace, position: LogPosition, end
         if was_ended:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), 0.5)
+            await asyncio.wait_for(ended.wait(), pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 class LogPosition:

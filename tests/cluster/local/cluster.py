@@ -65,7 +65,10 @@ class LocalCluster:
             raise
 
     def down(self) -> None:
-        """Stop everything and take out every mount, cgroup, interface and rule; the logs stay."""
+        """Stop everything, with the servers that were put beside it, and take out every mount, cgroup, interface and
+        rule; the logs stay."""
+        names = self.processes.names()
+        self.processes.stop(*(name for name in names if name not in _CONTROL_PLANE and not name.startswith("node")))
         for folder in sorted((self.state / "nodes").glob("node*")):
             self.node(int(folder.name.removeprefix("node"))).stop()
         self.processes.stop(*_CONTROL_PLANE[:-1])
