@@ -79,7 +79,7 @@ async def main(kubeconfig: str, namespace: str, count: int) -> None:
 
 async def wait(place: PodPlace) -> str:
     limits = Limits(scheduling_seconds=600).model_dump(mode="json")
-    trigger = StagePodTrigger(place=dump_place(place), limits=limits, launch={}, stage=None)
+    trigger = StagePodTrigger(place=dump_place(place), limits=limits, launch={}, stage="train", shared=False)
     async for event in trigger.run():
         state = event.payload["state"]
         return f"{state['ending']} {state['exit_code']} {state['message']}"

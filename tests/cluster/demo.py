@@ -27,8 +27,8 @@ from tests.images.builder import build_image, image_reference
 from airloom.cli import demo
 
 _STATE = ROOT / "build" / "cluster"
-_MINIO = f"http://{network.SERVER_ADDRESS}:9000"
-_BUCKET = "airloom"
+MINIO = f"http://{network.SERVER_ADDRESS}:9000"
+BUCKET = "airloom"
 _SHARED = ("landing", "scores", "lineage")
 """Folders of build/ that pods see, at the same path: what comes in, what goes out, and the lineage file."""
 
@@ -60,8 +60,7 @@ def prepare(cluster: LocalCluster) -> None:
     namespace = (ROOT / "helm" / "team-namespace.yaml").read_text().replace("TEAM", TEAM)
     cluster.kubectl("apply", "-f", "-", given=namespace)
     cluster.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}}
-    cluster.kubectl("apply", "-f", "-", given=json.dumps({**secret, "stringData": keys}))
+    write_secret(cluster, keys)
     for name in _SHARED:
         folder = ROOT / "build" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,33 +73,42 @@ def prepare(cluster: LocalCluster) -> None:
     file.write_text(yaml.safe_dump(build_cluster_file(cluster.write_kubeconfig(AIRFLOW_USER), lineage)))
     os.environ.update(
         keys,
-        AWS_ENDPOINT_URL=_MINIO,
+        AWS_ENDPOINT_URL=MINIO,
         AIRLOOM_RUNTIME="kubernetes",
         AIRLOOM_CLUSTER_FILE=str(file),
-        AIRLOOM_ARTIFACTS_URI=f"s3://{_BUCKET}/demo",
+        AIRLOOM_ARTIFACTS_URI=f"s3://{BUCKET}/demo",
         AIRLOOM_LISTEN=network.SERVER_ADDRESS,
         AIRLOOM_LINEAGE_PATH=str(lineage),
     )
-    boto3.client("s3").create_bucket(Bucket=_BUCKET)
+
+
+def write_secret(cluster: LocalCluster, keys: dict[str, str]) -> None:
+    """The credentials, as pods refer to them."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}}
+    cluster.kubectl("apply", "-f", "-", given=json.dumps({**secret, "stringData": keys}))
 
 
 def start_minio(cluster: LocalCluster, keys: dict[str, str]) -> None:
-    """MinIO on the bridge that pods reach; its data goes with the cluster."""
+    """MinIO on the bridge that pods reach, with a bucket; its data goes with the cluster."""
     program = built_minio()
     cluster.processes.stop("minio")
     environ = {"MINIO_ROOT_USER": keys["AWS_ACCESS_KEY_ID"], "MINIO_ROOT_PASSWORD": keys["AWS_SECRET_ACCESS_KEY"],
                "MINIO_UPDATE": "off", "MINIO_CALLHOME_ENABLE": "off"}  # fmt: skip
-    address = _MINIO.removeprefix("http://")
-    cluster.processes.start("minio", [program, "server", "--address", address, _STATE / "minio"], environ)
+    address = MINIO.removeprefix("http://")
+    cluster.processes.start("minio", [program, "server", "--address", address, cluster.state / "minio"], environ)
 
     def answers() -> bool:
         cluster.processes.require("minio")
         try:
-            return httpx.get(f"{_MINIO}/minio/health/live", trust_env=False).is_success
+            return httpx.get(f"{MINIO}/minio/health/live", trust_env=False).is_success
         except httpx.HTTPError:
             return False
 
     cluster.wait(answers, "MinIO answers", 30)
+    s3 = boto3.client("s3", endpoint_url=MINIO, aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+                      aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")  # fmt: skip
+    if BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket=BUCKET)
 
 
 def build_cluster_file(kubeconfig: Path, lineage: Path) -> dict[str, object]:
@@ -124,7 +132,7 @@ def build_cluster_file(kubeconfig: Path, lineage: Path) -> dict[str, object]:
             "image_pull_policy": "Never",
             "secrets": ["s3"],
             "env": {
-                "AWS_ENDPOINT_URL": _MINIO,
+                "AWS_ENDPOINT_URL": MINIO,
                 "AIRLOOM_DATA_ROOT": str(ROOT),
                 "AIRLOOM_LINEAGE_PATH": str(lineage),
                 "NO_PROXY": network.SERVER_ADDRESS,

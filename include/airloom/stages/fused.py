@@ -24,9 +24,8 @@ from airloom.protocol.launch import (
     StageInterruptedError,
     launch_stage,
 )
-from airloom.protocol.section import begin_line, end_line
+from airloom.protocol.section import TOKEN_VARIABLE, begin_line, end_line
 
-TOKEN_VARIABLE = "AIRLOOM_POD_UID"
 _HOST_SECONDS = 120.0
 _LOST = 137
 

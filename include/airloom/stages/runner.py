@@ -29,6 +29,7 @@ from airloom.errors import AirloomError, PermanentError, ProtocolError, Transien
 from airloom.protocol import Failure, ResultPointer, StageContext, StageResult
 from airloom.protocol.context import run_folder
 from airloom.protocol.launch import CONTEXT_VARIABLE, EXIT_PERMANENT, EXIT_TRANSIENT
+from airloom.protocol.section import TOKEN_VARIABLE, end_line
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.stages import STAGE_NAMES
@@ -47,26 +48,34 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--context", type=Path, help=f"file with the StageContext; left out: {CONTEXT_VARIABLE}")
     parser.add_argument("--pointer", type=Path, required=True, help="file to write the ResultPointer to")
     arguments = parser.parse_args(argv)
+    token = os.environ.pop(TOKEN_VARIABLE, "")
     switch_off(os.environ)
     redactor = Redactor(os.environ)
     sys.stdout = redactor.stream(sys.stdout)
     sys.stderr = redactor.stream(sys.stderr)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+    told = b""
+    status = EXIT_PERMANENT
     try:
         context = StageContext.from_json(_read_context(arguments.context))
         if context.stage != arguments.stage:
             raise ProtocolError(f"the context is of stage {context.stage!r}, and stage {arguments.stage!r} was started")
         pointer = StageRun(context, load_settings(), redactor).execute()
-        arguments.pointer.write_bytes(pointer.to_short_json())
+        told = pointer.to_short_json()
+        arguments.pointer.write_bytes(told)
+        if pointer.status == "succeeded":
+            status = 0
+        else:
+            status = EXIT_PERMANENT if pointer.family == "permanent" else EXIT_TRANSIENT
     except AirloomError as error:  # there is no result document to tell it in
         print(redactor.redact(f"{type(error).__name__}: {error}"), file=sys.stderr)
-        return EXIT_TRANSIENT if isinstance(error, TransientError) else EXIT_PERMANENT
+        status = EXIT_TRANSIENT if isinstance(error, TransientError) else EXIT_PERMANENT
     finally:
         for stream in (sys.stdout, sys.stderr):
             getattr(stream, "close_pending", stream.flush)()
-    if pointer.status == "succeeded":
-        return 0
-    return EXIT_PERMANENT if pointer.family == "permanent" else EXIT_TRANSIENT
+    if token:
+        print(end_line(token, arguments.stage, status, told.decode().strip()), flush=True)
+    return status
 
 
 def _read_context(file: Path | None) -> bytes:

@@ -18,7 +18,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
@@ -52,7 +52,7 @@ from airloom_airflow.pods.pod import (
     raise_memory,
 )
 from airloom_airflow.pods.schema import require_valid_pod
-from airloom_airflow.pods.state import PodState
+from airloom_airflow.pods.state import PodState, read_state
 from airloom_airflow.triggers.pod_watch import LogPosition, PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
 
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
+_CONFIRM_SECONDS = 60.0
+"""How long a stage that told its end may take to end."""
 _AWAY = (429, 500, 502, 503, 504)
 
 
@@ -151,7 +153,7 @@ class StagePodOperator(KubernetesPodOperator):
         while True:
             state = self._read_section(place) if place is not None else None
             place = place or self._start(context, launch)
-            limits, part = self._profile.limits, self.task_id if len(self.group) > 1 else None
+            limits, shared = self._profile.limits, len(self.group) > 1
             limits = limits.model_copy(update={"running_seconds": limits.running_seconds * len(self._stages)})
             if state is None and self.deferrable:
                 self.defer(
@@ -159,13 +161,14 @@ class StagePodOperator(KubernetesPodOperator):
                         place=dump_place(place),
                         limits=limits.model_dump(mode="json"),
                         launch=asdict(launch),
-                        stage=part,
+                        stage=self.task_id,
+                        shared=shared,
                     ),
                     method_name="resume",
                 )
             if state is None:
                 self._place = place
-                state = asyncio.run(follow_pod(place, limits, write_log, part))
+                state = asyncio.run(follow_pod(place, limits, write_log, self.task_id, shared=shared))
                 self._place = None
             answer = self._judge(context, place, state, launch)
             if not isinstance(answer, Launch):
@@ -184,7 +187,7 @@ class StagePodOperator(KubernetesPodOperator):
         failed = True
         try:
             self._call_back("on_pod_completion", place)
-            answer = self._read_end(state, launch)
+            answer = self._read_end(self._confirm(place, state), launch)
             failed = isinstance(answer, Launch)
             return answer
         finally:
@@ -196,6 +199,34 @@ class StagePodOperator(KubernetesPodOperator):
             else:
                 self._delete(place, grace_seconds=0)
             self._call_back("on_pod_cleanup", place)
+
+    def _confirm(self, place: PodPlace, state: PodState) -> PodState:
+        """What Kubernetes says of a stage that told its own end: only its exit status and termination message count.
+
+        The stage tells it about a second earlier, in which Airflow has brought the task back to a worker. Of a pod that
+        runs on for other stages there is only the stage's own word.
+        """
+        if not state.by_stage or len(self.group) > 1:
+            return state
+        deadline = time.monotonic() + _CONFIRM_SECONDS
+        while True:
+            pod = self._read_json(place)
+            confirmed = read_state(pod, datetime.now(UTC), self._profile.limits)
+            if confirmed.ending is not None or time.monotonic() > deadline:
+                return confirmed
+            time.sleep(0.1)
+
+    def _read_json(self, place: PodPlace) -> dict[str, Any] | None:
+        """The pod as the API server tells it; None where it is gone."""
+        try:
+            answer = self.client.read_namespaced_pod(place.name, place.namespace, _preload_content=False)
+            pod = json.loads(answer.data)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise AirflowException(f"pod {place.name} cannot be read: {error.reason}") from error
+        assert isinstance(pod, dict)
+        return pod if pod["metadata"]["uid"] == place.uid else None
 
     def _read_end(self, state: PodState, launch: Launch) -> str | Launch:
         profile = self._profile
@@ -342,7 +373,7 @@ class StagePodOperator(KubernetesPodOperator):
             return None
         for text, when in lines:
             write_log(text, when)
-        return PodState("ended", "", True, "exited", section.status, section.pointer)
+        return PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
 
     def _build(self, context: Context, launch: Launch) -> V1Pod:
         manifest = build_pod(self._cluster, self._profile, self._request(context, launch))

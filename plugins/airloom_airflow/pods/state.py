@@ -46,6 +46,7 @@ class PodState:
         started: its container has run, so there is a log.
         ending: how it ended; None while it has not.
         exit_code: of the container, where it exited by itself.
+        by_stage: the stage told its end itself, in its log; Kubernetes may not have told it yet.
         message: in words, Kubernetes' own where it has some. Of an exited stage: its termination message.
     """
 
@@ -55,6 +56,7 @@ class PodState:
     ending: Ending | None = None
     exit_code: int | None = None
     message: str = ""
+    by_stage: bool = False
 
 
 def read_state(pod: Mapping[str, Any] | None, now: datetime, limits: Limits) -> PodState:

@@ -50,23 +50,25 @@ class PodPlace:
     uid: str
 
 
-async def follow_pod(place: PodPlace, limits: Limits, write: Write, stage: str | None = None) -> PodState:
+async def follow_pod(place: PodPlace, limits: Limits, write: Write, stage: str, *, shared: bool) -> PodState:
     """Wait until the pod has ended, or has been too long in one phase; pass its log on meanwhile.
 
     The log is read from its beginning, whoever read it before: lines carry the container's own times, by which Airflow
     drops those that it has.
 
     Args:
-        stage: of a pod that runs several one after the other: wait for this one's end, and pass on its lines only.
+        stage: whose end is waited for.
+        shared: the pod runs other stages too: pass on this one's lines only.
 
     Returns:
-        The pod's last state, with its `ending`.
+        The pod's last state, with its `ending`. Where the stage told its own end, that is all: Kubernetes may not know
+        of it yet.
     """
     async with _share_watch(place.connection, place.namespace) as watch:
         reader: asyncio.Task[None] | None = None
         ended = asyncio.Event()
         told = ""
-        section = Section(place.uid, stage) if stage is not None else None
+        section = Section(place.uid, stage, shared)
         try:
             async for pod in watch.updates(place.name):
                 if pod is not None and pod["metadata"]["uid"] != place.uid:
@@ -80,10 +82,10 @@ async def follow_pod(place: PodPlace, limits: Limits, write: Write, stage: str |
                     ended.set()
                     if reader is not None:
                         await asyncio.wait([reader], timeout=_LOG_END_SECONDS if state.ending != "lost" else 2)
-                if section is not None and section.status is not None:
-                    return PodState("ended", "", True, "exited", section.status, section.pointer)
-                if state.ending is not None:
+                if state.ending is not None and (not shared or section.status is None):
                     return state
+                if section.status is not None:
+                    return PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
             raise AssertionError("updates have no end")
         finally:
             if reader is not None:
@@ -312,10 +314,10 @@ class LogPosition:
 
     Args:
         write: takes the lines.
-        section: the only lines that count; None: all.
+        section: says which lines count.
     """
 
-    def __init__(self, write: Write, section: Section | None) -> None:
+    def __init__(self, write: Write, section: Section) -> None:
         self._write = write
         self._section = section
         self._told = datetime.min.replace(tzinfo=UTC)
@@ -326,7 +328,7 @@ class LogPosition:
     @property
     def is_over(self) -> bool:
         """The section's end was read."""
-        return self._section is not None and self._section.status is not None
+        return self._section.status is not None
 
     def since(self) -> dict[str, int]:
         """What spares the reading of what is known already."""
@@ -351,7 +353,7 @@ class LogPosition:
                 return
         self._recent.append(line)
         self._told = max(when, self._told + timedelta(milliseconds=1))
-        if self._section is None or self._section.takes(text):
+        if self._section.takes(text):
             self._write(text, self._told)
 
 

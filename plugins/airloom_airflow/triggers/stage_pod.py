@@ -30,24 +30,28 @@ class StagePodTrigger(BaseTrigger):
     Args:
         place: the pod.
         limits: how long each phase may take.
-        stage: of a pod that runs several; None where it is the only one.
+        stage: that is waited for.
+        shared: the pod runs others too.
         launch: what the operator wants back: its count of pods, losses, memory.
 
     Killed by a person (mark as failed, clear), it deletes its pod. A triggerer that goes down does not.
     """
 
     def __init__(
-        self, *, place: dict[str, Any], limits: dict[str, Any], launch: dict[str, Any], stage: str | None
+        self, *, place: dict[str, Any], limits: dict[str, Any], launch: dict[str, Any], stage: str, shared: bool
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.place, self.limits, self.launch, self.stage = place, limits, launch, stage
+        self.place, self.limits, self.launch = place, limits, launch
+        self.stage, self.shared = stage, shared
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {"place": self.place, "limits": self.limits, "launch": self.launch, "stage": self.stage}
+        names = ("place", "limits", "launch", "stage", "shared")
+        return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        state = await follow_pod(load_place(self.place), Limits(**self.limits), write_log, self.stage)
+        place, limits = load_place(self.place), Limits(**self.limits)
+        state = await follow_pod(place, limits, write_log, self.stage, shared=self.shared)
         payload = {"state": asdict(state), "place": self.place, "launch": self.launch}
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 

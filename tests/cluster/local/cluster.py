@@ -74,7 +74,7 @@ class LocalCluster:
         self.processes.stop(*_CONTROL_PLANE[:-1])
         self.processes.stop("etcd")
         network.take_out(self.state)
-        for folder in ("nodes", "etcd", "pki"):
+        for folder in ("nodes", "etcd", "pki", "minio"):
             _remove(self.state / folder)
 
     def status(self) -> str:

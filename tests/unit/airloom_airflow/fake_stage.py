@@ -70,7 +70,11 @@ def main(argv: list[str]) -> int:
         "message": message,
     }
     Path(argv[argv.index("--pointer") + 1]).write_text(json.dumps(pointer))
-    return EXITS.get(behaviour, 0)
+    status = EXITS.get(behaviour, 0)
+    if token := os.environ.get("AIRLOOM_POD_UID"):
+        told = {"status": status, "pointer": json.dumps(pointer)}
+        print(f"::airloom {token} end {stage} {json.dumps(told)}", flush=True)
+    return status
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Heard:
 
 def test_every_line_is_told_with_a_time_later_by_a_millisecond_at_least() -> None:
     heard = Heard()
-    position = LogPosition(heard, None)
+    position = LogPosition(heard, Section("token", "train", shared=False))
     for line in LINES:
         position.take(line)
     assert heard.lines == ["one", "two", "two", "three", "four"]
@@ -39,7 +39,7 @@ def test_every_line_is_told_with_a_time_later_by_a_millisecond_at_least() -> Non
 def test_wherever_the_connection_breaks_nothing_is_told_twice_or_left_out() -> None:
     for seen in range(len(LINES) + 1):
         heard = Heard()
-        position = LogPosition(heard, None)
+        position = LogPosition(heard, Section("token", "train", shared=False))
         for line in LINES[:seen]:
             position.take(line)
         position.reopen()
@@ -51,7 +51,7 @@ def test_wherever_the_connection_breaks_nothing_is_told_twice_or_left_out() -> N
 def test_another_reader_tells_the_same_times() -> None:
     first, second = Heard(), Heard()
     for heard in (first, second):
-        position = LogPosition(heard, None)
+        position = LogPosition(heard, Section("token", "train", shared=False))
         for line in LINES:
             position.take(line)
     assert first.times == second.times

@@ -1,0 +1,136 @@
+"""The real stages in their real image, with objects in MinIO, on a real cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+import yaml
+from tests.cluster.demo import BUCKET, MINIO, start_minio, write_secret
+from tests.cluster.installation import TEAM, Installation, Run, prepare_cluster
+from tests.cluster.local import network
+from tests.cluster.local.cluster import LocalCluster
+from tests.images.builder import build_image, image_reference
+
+from airloom.adapters.s3 import S3ObjectStore
+from airloom.embedded.runtime import Runtime
+from airloom.protocol import StageResult
+from airloom.settings import load_settings
+
+pytestmark = pytest.mark.timeout(300, func_only=True)
+
+KEYS = {"AWS_ACCESS_KEY_ID": "airloom", "AWS_SECRET_ACCESS_KEY": "a secret of the tests"}
+PIPELINE = """\
+apiVersion: airloom.io/v1
+kind: Pipeline
+metadata: {{name: {name}, team: ops}}
+spec:
+  retries: 4
+  retry_delay_seconds: 1
+  cache: false
+  execution: {execution}
+  data:
+    sources:
+      flowers:
+        {{type: package, package: sklearn, path: datasets/data/iris.csv, skip_rows: 1,
+         columns: [sepal_length, sepal_width, petal_length, petal_width, species]}}
+  train: {{target: species, entrypoint: "patience:train", params: {{gate: {gate}}}}}
+  evaluate: {{metrics: [accuracy_score]}}
+  gates: {{thresholds: {{accuracy_score: {{min: 0.8}}}}}}
+"""
+ENTRYPOINT = """\
+import time
+from pathlib import Path
+
+from sklearn.linear_model import LogisticRegression
+
+
+def train(features, target, params):
+    print("training waits for its gate", flush=True)
+    while not Path(params["gate"]).exists():
+        time.sleep(0.05)
+    return LogisticRegression(max_iter=500).fit(features, target)
+"""
+
+
+@pytest.fixture(scope="module")
+def real(local_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation of the real stage image."""
+    folder = tmp_path_factory.mktemp("real")
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (shared / "patience.py").write_text(ENTRYPOINT)
+    kubeconfig = prepare_cluster(local_cluster, {"stage-cpu": build_image("stage-cpu")})
+    start_minio(local_cluster, KEYS)
+    write_secret(local_cluster, KEYS)
+    template = {
+        "spec": {
+            "volumes": [{"name": "shared", "hostPath": {"path": str(shared)}}],
+            "containers": [{"name": "stage", "volumeMounts": [{"name": "shared", "mountPath": str(shared)}]}],
+        }
+    }
+    document = {
+        "apiVersion": "airloom.io/v1",
+        "kind": "Cluster",
+        "spec": {
+            "connection": {"kubeconfig": str(kubeconfig)},
+            "images": {"cpu": image_reference("stage-cpu")},
+            "secrets": ["s3"],
+            "env": {"AWS_ENDPOINT_URL": MINIO, "PYTHONPATH": str(shared), "AIRLOOM_LINEAGE_PATH": ""},
+            "profiles": {"cpu-small": {"cpu": "250m", "memory": "1Gi", "podTemplate": template}},
+        },
+    }
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(document))
+    for execution in ("separate", "fused"):
+        file = folder / "pipelines" / TEAM / f"{execution}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(PIPELINE.format(name=execution, execution=execution, gate=shared / f"gate-{execution}"))
+    given = {
+        **KEYS,
+        "AWS_ENDPOINT_URL": MINIO,
+        "AIRLOOM_HOME": folder / "home",
+        "AIRLOOM_PIPELINES": folder / "pipelines",
+        "AIRLOOM_ARTIFACTS_URI": f"s3://{BUCKET}/tests",
+        "AIRLOOM_RUNTIME": "kubernetes",
+        "AIRLOOM_CLUSTER_FILE": folder / "cluster.yaml",
+        "AIRLOOM_LISTEN": network.SERVER_ADDRESS,
+        "AIRLOOM_AIRFLOW_PORT": 0,
+        "AIRLOOM_MLFLOW_PORT": 0,
+        "AIRLOOM_GATEWAY_PORT": 0,
+        "AIRLOOM_ENVIRONMENT": "",
+    }
+    with patch.dict(os.environ, {name: str(value) for name, value in given.items()}):
+        settings = load_settings()
+        with Runtime(settings) as runtime:
+            yield Installation(local_cluster, shared, settings, runtime, runtime.api())
+
+
+def result(real: Installation, run: Run, stage: str) -> StageResult:
+    [uri] = [uri for uri in S3ObjectStore().list(f"s3://{BUCKET}/tests/{TEAM}/{run.pipeline}/runs")
+             if uri.endswith(f"/{stage}/result.json")]  # fmt: skip
+    return StageResult.from_json(S3ObjectStore().read(uri))
+
+
+def test_the_object_store_may_be_away_at_the_end_of_a_stage(real: Installation) -> None:
+    run = real.start("separate")
+    run.wait_for_task("train", "deferred", 120)
+    real.cluster.wait(lambda: "training waits for its gate" in run.log("train"), "the training", 60)
+    real.cluster.processes.stop("minio")
+    (real.folder / "gate-separate").touch()
+    real.cluster.wait(lambda: run.task("train")["try_number"] == 2, "the next try", 120)
+    start_minio(real.cluster, KEYS)
+    assert run.end(240) == "success"
+    assert result(real, run, "register").facts["model_version"] == "1"
+    assert "UnavailableError" in run.log("train", 1)
+
+
+def test_fused_stages_train_and_register_a_model_in_one_pod(real: Installation) -> None:
+    (real.folder / "gate-fused").touch()
+    run = real.start("fused")
+    assert run.end(240) == "success"
+    assert result(real, run, "evaluate").metrics["accuracy_score"] > 0.8
+    assert result(real, run, "register").facts["model_version"] == "1"
+    assert all(run.task(stage)["try_number"] == 1 for stage in ("ingest", "train", "evaluate", "gate", "register"))
