@@ -334,6 +334,17 @@ def test_a_fused_stage_that_is_cleared_is_done_again(installation: Installation)
     assert "fake train: succeed" in run.log("train", 2)
 
 
+def test_the_janitor_leaves_a_pod_that_somebody_waits_for(
+    installation: Installation, waiting: Callable[..., Run], gate: Path
+) -> None:
+    run = waiting()
+    janitor = installation.api.trigger("airloom__janitor", {})
+    assert installation.api.wait_for_run("airloom__janitor", janitor, 60)["state"] == "success"
+    run.pod("ingest")
+    gate.touch()
+    assert run.end() == "success"
+
+
 def kill(installation: Installation, piece: str) -> None:
     """Kill a piece of Airflow with all its children; wait until it runs again."""
     state = installation.runtime.state
