@@ -55,7 +55,8 @@ def test_a_pod_runs_on_each_node_and_finds_others_by_name(
     local_cluster: LocalCluster, run_pod: Callable[..., str], number: int
 ) -> None:
     pod = run_pod(
-        "nslookup kubernetes.default.svc.cluster.local && echo to the log && echo the end > /dev/termination-log",
+        "until nslookup kubernetes.default.svc.cluster.local; do sleep 0.2; done;"
+        " echo to the log && echo the end > /dev/termination-log",
         nodeSelector={"kubernetes.io/hostname": f"node{number}"},
     )
     wait_for(local_cluster, pod, "Succeeded")

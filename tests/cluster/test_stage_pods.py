@@ -285,7 +285,8 @@ def test_two_clears_at_once_make_one_pod(installation: Installation, waiting: Ca
 
 
 def names_of_pods(run: Run) -> set[str]:
-    return {name for stage in ("ingest", "train", "register") for name in re.findall(r"\b\S+-1-\d\b", run.log(stage))}
+    logs = [run.log(stage) for stage in ("ingest", "train", "register")]
+    return {name for log in logs for name in re.findall(rf"\b{run.pipeline}-\S+-1-\d\b", log)}
 
 
 def test_fused_stages_share_a_pod_and_keep_their_own_logs_and_results(installation: Installation) -> None:

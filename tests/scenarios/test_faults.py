@@ -18,6 +18,7 @@ from tests.scenarios.conftest import Bank, make_loans
 
 from airloom.embedded import processes
 from airloom.errors import AirloomError, TransientError
+from airloom.protocol import StageResult
 from airloom.protocol.context import result_uri
 from airloom.protocol.launch import launch_stage
 
@@ -45,6 +46,14 @@ def test_mlflow_away_is_transient_and_the_retry_registers_once(bank: Bank) -> No
     again = bank.run("register", "r", attempt=2)
     assert again.facts["model_version"] == "1"
     assert versions(bank) == 1
+
+
+def test_a_stage_given_up_for_lost_publishes_nothing_over_the_one_after_it(bank: Bank) -> None:
+    bank.run("ingest", "r", attempt=2)
+    with pytest.raises(TransientError, match="attempt 2 of this stage has published"):
+        bank.run("ingest", "r", attempt=1)
+    context = bank.context("ingest", "r")
+    assert StageResult.from_json(bank.ports.object_store.read(context.result_uri)).attempt == 2
 
 
 @pytest.mark.parametrize("line", ["fitting", ""], ids=["while it fits", "as it starts"])

@@ -25,7 +25,7 @@ from importlib import metadata
 from pathlib import Path
 
 import airloom
-from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError
+from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError, UnavailableError
 from airloom.protocol import Failure, ResultPointer, StageContext, StageResult
 from airloom.protocol.context import run_folder
 from airloom.protocol.launch import CONTEXT_VARIABLE, EXIT_PERMANENT, EXIT_TRANSIENT
@@ -174,6 +174,7 @@ class StageRun:
         document = self.redactor.redact(result.to_json().decode()).encode()
         result = StageResult.from_json(document)
         store.write(f"{self.context.output_uri}/result.json", document)
+        self._require_newest(ports)
         ports.lineage_sink.end(self.context, result)
         if result.status == "succeeded" and result.fingerprint and not result.reused_from:
             store.write(self._cache_uri(result.fingerprint), document)
@@ -185,6 +186,18 @@ class StageRun:
             family=result.failure.family if result.failure else None,
             message=result.failure.message[:2000] if result.failure else "",
         )
+
+    def _require_newest(self, ports: EmbeddedPorts) -> None:
+        """Publish nothing over a later attempt: a stage whose node was given up for lost may still be running there."""
+        store, uri = ports.object_store, self.context.result_uri
+        if not store.exists(uri):
+            return
+        published = StageResult.from_json(store.read(uri))
+        if published.attempt > self.context.attempt:
+            raise UnavailableError(
+                f"attempt {published.attempt} of this stage has published its result; nobody waits for attempt "
+                f"{self.context.attempt} any more"
+            )
 
     def _find_earlier(self, ports: EmbeddedPorts, fingerprint: str) -> StageResult | None:
         store = ports.object_store

@@ -64,6 +64,7 @@ _START_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
 _CONFIRM_SECONDS = 60.0
 """How long a stage that told its end may take to end."""
+_LAUNCHES_A_TRY = 100
 _AWAY = (429, 500, 502, 503, 504)
 
 
@@ -385,8 +386,9 @@ class StagePodOperator(KubernetesPodOperator):
     def _request(self, context: Context, launch: Launch) -> PodRequest:
         ti, profile, settings = context["ti"], self._profile, self._settings
         stage = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
-        if launch.number:  # a folder of its own for each pod: a lost one may still be writing
-            stage = stage.model_copy(update={"attempt": 100 * stage.attempt + launch.number})
+        # Each pod is an attempt of its own, later ones higher: a lost pod may still write, and must not publish.
+        attempt = _LAUNCHES_A_TRY * (stage.attempt - 1) + launch.number + 1
+        stage = stage.model_copy(update={"attempt": attempt})
         stages = self._stages
         document: StageContext | StageGroup = stage
         if len(stages) > 1:

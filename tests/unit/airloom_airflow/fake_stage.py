@@ -60,6 +60,8 @@ def main(argv: list[str]) -> int:
     path = Path(unquote(urlsplit(uri).path))
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result).encode()
+    if path.exists() and json.loads(path.read_text())["attempt"] > context["attempt"]:
+        return EXITS["transient"]
     path.write_bytes(text)
     pointer = {
         "protocol": context["protocol"],
