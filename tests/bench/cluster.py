@@ -26,6 +26,7 @@ from tests.bench.figures import Figure
 from tests.cluster.installation import NAMESPACE, SMALL, TEAM, Installation, run_installation
 from tests.cluster.local.cluster import LocalCluster
 
+from airloom.errors import PermanentError
 from airloom.protocol import StageContext
 from airloom.protocol.launch import CONTEXT_VARIABLE
 
@@ -144,9 +145,20 @@ def _time_stages(installation: Installation, dag_id: str) -> list[float]:
     return [end - before for before, end in zip([started, *ends], ends, strict=False)]
 
 
+def _trigger(installation: Installation, dag_id: str, conf: dict[str, Any]) -> str:
+    """Start a run; SQLite may be locked for a moment while twenty are under way."""
+    for _ in range(10):
+        try:
+            return installation.api.trigger(dag_id, conf)
+        except PermanentError as error:
+            refused = error
+            time.sleep(1)
+    raise refused
+
+
 def _time_together(installation: Installation, dag_ids: list[str]) -> float:
     started = time.time()
-    runs = [(dag_id, installation.api.trigger(dag_id, {})) for dag_id in dag_ids]
+    runs = [(dag_id, _trigger(installation, dag_id, {})) for dag_id in dag_ids]
     ended = [installation.api.wait_for_run(dag_id, run_id, _LIMIT_SECONDS) for dag_id, run_id in runs]
     if states := {run["state"] for run in ended} - {"success"}:
         raise RuntimeError(f"of {len(runs)} runs some ended {states}")
@@ -161,7 +173,7 @@ def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, 
         conf = {"behaviour": {"ingest": "wait", "score": "wait"}, "gate_file": str(gate)}
         stock.write(conf)
         runs = [
-            (dag_id, installation.api.trigger(dag_id, conf if name == "ours" else {})) for dag_id in dag_ids[:_WAITING]
+            (dag_id, _trigger(installation, dag_id, conf if name == "ours" else {})) for dag_id in dag_ids[:_WAITING]
         ]
         try:
             installation.cluster.wait(lambda: _count_running(installation) == _WAITING, "all pods run", 120)

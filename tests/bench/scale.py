@@ -67,6 +67,7 @@ def _start_nodes(cluster: LocalCluster) -> None:
         "kwok",
         [built_kwok(), f"--kubeconfig={cluster.kubeconfig}", f"--config={_STAGES}", "--manage-all-nodes=false",
          "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake", "--node-lease-duration-seconds=40"],
+        {"KUBE_FEATURE_WatchListClient": "false"},  # Debian's etcd is too old for it
     )  # fmt: skip
     names = {f"kwok-{number}" for number in range(_NODES)}
     cluster.wait(lambda: names <= {name for name, ready in cluster.ready_nodes().items() if ready}, "kwok's nodes", 60)
