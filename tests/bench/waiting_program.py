@@ -2,7 +2,7 @@
 
     python waiting_program.py KUBECONFIG NAMESPACE COUNT
 
-Makes the pods, waits for all, deletes them; prints what it took as JSON. Airflow's database has no part in it.
+Makes the pods, and waits for all; prints what it took as JSON. Airflow's database has no part in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import Counter
 from kubernetes_asyncio import client, config
 
 from airloom_airflow.pods.cluster_file import Cluster, Connection, Limits, Profile
-from airloom_airflow.pods.pod import SELECTOR, TERMINATION_LOG, PodRequest, build_pod
+from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest, build_pod
 from airloom_airflow.triggers.pod_watch import PodPlace
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place
 
@@ -59,7 +59,6 @@ async def main(kubeconfig: str, namespace: str, count: int) -> None:
         ends = Counter(await asyncio.gather(*waiting))
         seconds = time.monotonic() - started
         ticker.cancel()
-        await api.delete_collection_namespaced_pod(namespace, label_selector=SELECTOR)
     lags.sort()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(

@@ -23,7 +23,8 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "include/settings.py").write_text('"AIRLOOM_HOME"')
     (tmp_path / "include/pyproject.toml").write_text(
         '[project]\nname = "airloom"\ndependencies = ["rich>=14"]\n'
-        'optional-dependencies = {duckdb = ["duckdb>=2"], embedded = ["airloom[duckdb]"]}\n'
+        'optional-dependencies = {duckdb = ["duckdb>=2"], embedded = ["airloom[duckdb]"],'
+        " serving = [], feast = [], scikit-learn = [], s3 = []}\n"
     )
     (tmp_path / "plugins/pyproject.toml").write_text(
         '[project]\nname = "airloom-airflow"\ndependencies = ["airloom"]\n'
@@ -33,6 +34,12 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "docker/stage-cpu/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
     (tmp_path / "tests/bench/requirements.in").write_text("dag-factory==1.1.0\n")
     (tmp_path / "tests/bench/requirements.txt").write_text(f"dag-factory==1.1.0 {HASH}\nrich==14.1 {HASH}\n")
+    for name in ("stage-gpu", "serve"):
+        (tmp_path / f"docker/{name}").mkdir()
+        (tmp_path / f"docker/{name}/requirements.in").write_text("")
+        (tmp_path / f"docker/{name}/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
+    (tmp_path / "tests/images/stage-trivial").mkdir(parents=True)
+    (tmp_path / "tests/images/stage-trivial/requirements.txt").write_text(f"rich==14.1 {HASH}\n")
     for name in ("airflow", "stages"):
         (tmp_path / f"tests/requirements-{name}.txt").write_text(f"pytest==8.1 {HASH}\n")
     return tmp_path
