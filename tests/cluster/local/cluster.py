@@ -176,6 +176,8 @@ class LocalCluster:
         path = self.state / "audit-policy.json"
         path.write_text(json.dumps(policy))
         self.audit_log.parent.mkdir(exist_ok=True)
+        if not self.processes.is_running("kube-apiserver"):
+            self.audit_log.unlink(missing_ok=True)
         return path
 
     @property
@@ -213,7 +215,8 @@ class LocalCluster:
              f"--service-account-key-file={accounts}", f"--service-account-signing-key-file={accounts}",
              f"--service-cluster-ip-range={network.SERVICES}", "--authorization-mode=Node,RBAC",
              "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-             f"--audit-policy-file={self._write_audit_policy()}", f"--audit-log-path={self.audit_log}"],
+             f"--audit-policy-file={self._write_audit_policy()}", f"--audit-log-path={self.audit_log}",
+             "--audit-log-maxsize=4000"],
         )  # fmt: skip
         self.wait(lambda: self.kubectl("get", "--raw", "/readyz") == "ok", "the API server is ready")
         manager = authority.write_kubeconfig("controller-manager", "system:kube-controller-manager")
