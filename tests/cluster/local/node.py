@@ -16,6 +16,8 @@ from tests.cluster.local.processes import Processes
 from tests.cluster.local.programs import ClusterError, run
 
 PAUSE_IMAGE = "localhost/pause:1"
+_CONTAINER_LOGS = Path("/var/log/containers")
+"""Where each kubelet links its containers' logs; it cannot be told another folder."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _CONTAINERD = """\
 version = 2
@@ -112,6 +114,9 @@ class Node:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in sorted((each for each in mounts if each.startswith(f"{self.folder}/")), reverse=True):
             subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+        for link in _CONTAINER_LOGS.glob("*.log"):
+            if link.readlink().is_relative_to(self.folder):
+                link.unlink()
         self._remove_cgroups()
         subprocess.run(["ip", "link", "delete", network.pod_bridge(self.number)], capture_output=True, check=False)
 
@@ -131,6 +136,7 @@ class Node:
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{self._cgroup}",
             "containerRuntimeEndpoint": f"unix://{self.socket}",
+            "podLogsDir": str(self.folder / "pod-logs"),  # a kubelet deletes logs of pods that it does not know
             "port": 10250 + 10 * self.number,
             "healthzPort": 10248 + 10 * self.number,
             "readOnlyPort": 0,
