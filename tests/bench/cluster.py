@@ -63,19 +63,18 @@ _AT_ONCE = 20
 _WAITING = 3  # of four worker slots, which stock holds
 _WAITING_SECONDS = 30.0
 _LIMIT_SECONDS = 600
-_EVENTS = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "Role",
-    "metadata": {"name": "airloom-airflow-events", "namespace": NAMESPACE},
-    "rules": [{"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]}],
-}
-_BINDING = {
-    **_EVENTS,
-    "kind": "RoleBinding",
-    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "airloom-airflow-events"},
-    "subjects": [{"kind": "User", "name": "airloom-airflow", "apiGroup": "rbac.authorization.k8s.io"}],
-}
-del _BINDING["rules"]
+_EVENTS = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: airloom-airflow-events}
+rules: [{apiGroups: [""], resources: [events], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: airloom-airflow-events}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: airloom-airflow-events}
+subjects: [{kind: User, name: airloom-airflow, apiGroup: rbac.authorization.k8s.io}]
+"""
 """What stock wants beside Airloom's rights: without it, it asks again and again, and is slower."""
 
 
@@ -95,12 +94,7 @@ def measure_cluster() -> Iterator[Figure]:
             pipelines["small"] = SMALL.format(name="small", compute="cpu-small", retries=1)
             pipelines["fused"] = _FUSED
             with run_installation(cluster, folder, {}, pipelines, stock.folder) as installation:
-                cluster.kubectl(
-                    "apply",
-                    "-f",
-                    "-",
-                    given=json.dumps({"apiVersion": "v1", "kind": "List", "items": [_EVENTS, _BINDING]}),
-                )
+                cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", given=_EVENTS)
                 stock.write({})
                 yield from _measure(installation, stock)
         finally:
@@ -177,9 +171,9 @@ def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, 
         ]
         try:
             installation.cluster.wait(lambda: _count_running(installation) == _WAITING, "all pods run", 120)
-            before = _count_requests(installation)
+            before = installation.cluster.count_requests()
             time.sleep(_WAITING_SECONDS)  # what is measured is this time
-            requests[name] = (_count_requests(installation) - before) / _WAITING / _WAITING_SECONDS * 60
+            requests[name] = (installation.cluster.count_requests() - before) / _WAITING / _WAITING_SECONDS * 60
             tasks = [task for run in runs for task in installation.api.task_instances(*run)]
             slots[name] = sum(task["state"] == "running" for task in tasks) / _WAITING
         finally:
@@ -196,26 +190,17 @@ def _count_running(installation: Installation) -> int:
     return sum(pod["status"].get("phase") == "Running" for pod in json.loads(told)["items"])
 
 
-def _count_requests(installation: Installation) -> int:
-    return sum(1 for _ in installation.cluster.audit_log.open("rb"))
-
-
 def _moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-@dataclass(frozen=True)
-class _Kubernetes:
+def _open_kubernetes(kubeconfig: Path) -> httpx.Client:
     """Plain HTTPS to the API server, so that a bare pod's time holds no tool's."""
-
-    kubeconfig: Path
-
-    def open(self) -> httpx.Client:
-        document = yaml.safe_load(self.kubeconfig.read_text())
-        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
-        context = ssl.create_default_context(cafile=cluster["certificate-authority"])
-        context.load_cert_chain(user["client-certificate"], user["client-key"])
-        return httpx.Client(base_url=cluster["server"], verify=context, timeout=60, trust_env=False)
+    document = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+    context = ssl.create_default_context(cafile=cluster["certificate-authority"])
+    context.load_cert_chain(user["client-certificate"], user["client-key"])
+    return httpx.Client(base_url=cluster["server"], verify=context, timeout=60, trust_env=False)
 
 
 def _time_bare_pod(installation: Installation, stock: _Stock) -> float:
@@ -223,7 +208,7 @@ def _time_bare_pod(installation: Installation, stock: _Stock) -> float:
     name = f"bare-{uuid4()}"
     pod = {**stock.build_pod("ingest", {}), "metadata": {"name": name, "namespace": NAMESPACE}}
     path = f"/api/v1/namespaces/{NAMESPACE}/pods"
-    with _Kubernetes(installation.cluster.kubeconfig).open() as client:
+    with _open_kubernetes(installation.cluster.kubeconfig) as client:
         client.get(path).raise_for_status()
         started = time.monotonic()
         made = client.post(path, json=pod).raise_for_status().json()

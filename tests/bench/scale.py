@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +27,12 @@ def measure_scale() -> Iterator[Figure]:
         cluster.up(nodes=1)
         kubeconfig = prepare_cluster(cluster, {})
         _start_nodes(cluster)
-        before = _count_requests(cluster)
+        before = cluster.count_requests()
         program = Path(__file__).with_name("waiting_program.py")
         python = ROOT / ".venv" / "airflow" / "bin" / "python"
         environ = {**os.environ, "AIRLOOM_HOME": str(ROOT / "build")}
         told = json.loads(run(python, program, kubeconfig, NAMESPACE, str(_PODS), env=environ).splitlines()[-1])
-        requests = _count_requests(cluster) - before
+        requests = cluster.count_requests() - before
     finally:
         cluster.down()
     ended = told["ends"].get("exited 0 answer", 0)
@@ -71,8 +70,3 @@ def _start_nodes(cluster: LocalCluster) -> None:
     )  # fmt: skip
     names = {f"kwok-{number}" for number in range(_NODES)}
     cluster.wait(lambda: names <= {name for name, ready in cluster.ready_nodes().items() if ready}, "kwok's nodes", 60)
-
-
-def _count_requests(cluster: LocalCluster) -> int:
-    time.sleep(1)  # the API server writes its audit log a moment later
-    return sum(1 for _ in cluster.audit_log.open("rb"))

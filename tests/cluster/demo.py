@@ -17,7 +17,7 @@ from pathlib import Path
 import boto3
 import httpx
 import yaml
-from tests.cluster.installation import AIRFLOW_USER, NAMESPACE, ROOT, TEAM
+from tests.cluster.installation import AIRFLOW_USER, NAMESPACE, ROOT, prepare_namespace, share_folders
 from tests.cluster.local import network
 from tests.cluster.local.cluster import LocalCluster
 from tests.cluster.local.programs import ClusterError
@@ -57,9 +57,7 @@ def prepare(cluster: LocalCluster) -> None:
     archive = build_image("stage-cpu")
     print("loading the stage image into both nodes", flush=True)
     cluster.load_image(archive)
-    namespace = (ROOT / "helm" / "team-namespace.yaml").read_text().replace("TEAM", TEAM)
-    cluster.kubectl("apply", "-f", "-", given=namespace)
-    cluster.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
+    prepare_namespace(cluster)
     write_secret(cluster, keys)
     for name in _SHARED:
         folder = ROOT / "build" / name
@@ -113,15 +111,7 @@ def start_minio(cluster: LocalCluster, keys: dict[str, str]) -> None:
 
 def build_cluster_file(kubeconfig: Path, lineage: Path) -> dict[str, object]:
     """The installation's: one node pool, the shared folders, credentials by a Secret."""
-    folders = [(name, str(ROOT / "build" / name)) for name in _SHARED]
-    template = {
-        "spec": {
-            "volumes": [{"name": name, "hostPath": {"path": path}} for name, path in folders],
-            "containers": [
-                {"name": "stage", "volumeMounts": [{"name": name, "mountPath": path} for name, path in folders]}
-            ],
-        }
-    }
+    template = share_folders({name: ROOT / "build" / name for name in _SHARED})
     profile = {"cpu": "500m", "memory": "2Gi", "memory_max": "4Gi", "node_pool": "cpu", "podTemplate": template}
     return {
         "apiVersion": "airloom.io/v1",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from tests.cluster.local.cluster import LocalCluster
@@ -118,8 +119,7 @@ def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
     """Images on every node, the team's namespace, and a kubeconfig of exactly Airflow's rights."""
     for archive in images.values():
         cluster.load_image(archive)
-    text = (ROOT / "helm" / "team-namespace.yaml").read_text().replace("TEAM", TEAM)
-    cluster.kubectl("apply", "-f", "-", given=text)
+    prepare_namespace(cluster)
     script = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -127,35 +127,41 @@ def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
         "data": {"python": f"#!/usr/bin/python3 -S\n{Path(fake_stage.__file__).read_text()}"},
     }
     cluster.kubectl("apply", "-f", "-", given=json.dumps(script))
-    # hostPath is how these tests share a folder with pods; `restricted` forbids it.
-    cluster.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
     return cluster.write_kubeconfig(AIRFLOW_USER)
 
 
-def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Mapping[str, Any]) -> None:
-    """Profiles whose pods run the fake stage, and share `folder`; in those of `fused` the real runner starts it."""
-    template: dict[str, Any] = {
+def prepare_namespace(cluster: LocalCluster) -> None:
+    """The team's, with Airflow's rights in it, and open to `share_folders`."""
+    text = (ROOT / "helm" / "team-namespace.yaml").read_text().replace("TEAM", TEAM)
+    cluster.kubectl("apply", "-f", "-", given=text)
+    # hostPath is how pods share a folder with this machine; `restricted` forbids it.
+    cluster.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
+
+
+def share_folders(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """A pod template by which stages see folders of this machine, at the same path; by name."""
+    return {
         "spec": {
-            "volumes": [
-                {"name": "shared", "hostPath": {"path": str(folder)}},
-                {"name": "fake-stage", "configMap": {"name": "fake-stage", "defaultMode": 0o755}},
-            ],
+            "volumes": [{"name": name, "hostPath": {"path": str(path)}} for name, path in folders.items()],
             "containers": [
                 {
                     "name": "stage",
-                    "command": ["/fake/python", "-m", "airloom.stages"],
-                    "volumeMounts": [
-                        {"name": "shared", "mountPath": str(folder)},
-                        {"name": "fake-stage", "mountPath": "/fake"},
-                    ],
+                    "volumeMounts": [{"name": name, "mountPath": str(path)} for name, path in folders.items()],
                 }
             ],
         }
     }
-    fused = copy.deepcopy(template)
-    [container] = fused["spec"]["containers"]
-    del container["command"]
-    container["env"] = [{"name": "AIRLOOM_STAGE_PYTHON", "value": "/fake/python"}]
+
+
+def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Mapping[str, Any]) -> None:
+    """Profiles whose pods run the fake stage, and share `folder`; in those of `fused` the real runner starts it."""
+    shared = share_folders({"shared": folder})
+    script = {"name": "fake-stage", "configMap": {"name": "fake-stage", "defaultMode": 0o755}}
+    shared["spec"]["volumes"].append(script)
+    shared["spec"]["containers"][0]["volumeMounts"].append({"name": "fake-stage", "mountPath": "/fake"})
+    template, fused = copy.deepcopy(shared), copy.deepcopy(shared)
+    template["spec"]["containers"][0]["command"] = ["/fake/python", "-m", "airloom.stages"]
+    fused["spec"]["containers"][0]["env"] = [{"name": "AIRLOOM_STAGE_PYTHON", "value": "/fake/python"}]
     base = {"cpu": "100m", "memory": "64Mi", "node_loss_seconds": 3, "podTemplate": template}
     all_profiles = {"cpu-small": {}, "fused": {"podTemplate": fused, "memory": "256Mi"}, **profiles}
     document = {
@@ -184,34 +190,47 @@ def run_installation(
     Args:
         pipelines: name → text.
     """
-    images = {"stage-trivial": build_image("stage-trivial")}
-    kubeconfig = prepare_cluster(cluster, images)
-    shared = folder / "shared"
-    shared.mkdir(mode=0o777)
-    shared.chmod(0o777)
+    kubeconfig = prepare_cluster(cluster, {"stage-trivial": build_image("stage-trivial")})
+    shared = make_shared(folder)
     write_cluster_file(folder / "cluster.yaml", kubeconfig, shared, profiles)
+    artifacts, own = (shared / "artifacts").as_uri(), {"AIRLOOM_DAG_FILES": str(dag_files or "")}
+    with start_airflow(cluster, folder, pipelines, artifacts, own) as installation:
+        yield installation
+
+
+def make_shared(folder: Path) -> Path:
+    """The folder in an installation's that pods write into, whoever they are."""
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    return shared
+
+
+@contextmanager
+def start_airflow(
+    cluster: LocalCluster, folder: Path, pipelines: Mapping[str, str], artifacts_uri: str, variables: Mapping[str, str]
+) -> Iterator[Installation]:
+    """An Airflow on free ports, by the cluster file `cluster.yaml` in `folder`; stopped at the end.
+
+    Args:
+        pipelines: name → text.
+        variables: of the environment, beside those that every installation needs.
+    """
     for name, text in pipelines.items():
         file = folder / "pipelines" / TEAM / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     given = {
-        "AIRLOOM_HOME": folder / "home",
-        "AIRLOOM_PIPELINES": folder / "pipelines",
-        "AIRLOOM_ARTIFACTS_URI": (shared / "artifacts").as_uri(),
+        "AIRLOOM_HOME": str(folder / "home"),
+        "AIRLOOM_PIPELINES": str(folder / "pipelines"),
+        "AIRLOOM_ARTIFACTS_URI": artifacts_uri,
         "AIRLOOM_RUNTIME": "kubernetes",
-        "AIRLOOM_CLUSTER_FILE": folder / "cluster.yaml",
-        "AIRLOOM_DAG_FILES": dag_files or "",
-        "AIRLOOM_AIRFLOW_PORT": 0,
-        "AIRLOOM_MLFLOW_PORT": 0,
-        "AIRLOOM_GATEWAY_PORT": 0,
+        "AIRLOOM_CLUSTER_FILE": str(folder / "cluster.yaml"),
         "AIRLOOM_ENVIRONMENT": "",
+        **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
+        **variables,
     }
-    before = dict(os.environ)
-    os.environ.update({name: str(value) for name, value in given.items()})
-    try:
+    with patch.dict(os.environ, given):
         settings = load_settings()
         with Runtime(settings) as runtime:
-            yield Installation(cluster, shared, settings, runtime, runtime.api())
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+            yield Installation(cluster, folder / "shared", settings, runtime, runtime.api())

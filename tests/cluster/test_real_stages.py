@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from unittest.mock import patch
 
 import pytest
 import yaml
 from tests.cluster.demo import BUCKET, MINIO, start_minio, write_secret
-from tests.cluster.installation import TEAM, Installation, Run, prepare_cluster
+from tests.cluster.installation import (
+    TEAM,
+    Installation,
+    Run,
+    make_shared,
+    prepare_cluster,
+    share_folders,
+    start_airflow,
+)
 from tests.cluster.local import network
 from tests.cluster.local.cluster import LocalCluster
 from tests.images.builder import build_image, image_reference
 
 from airloom.adapters.s3 import S3ObjectStore
-from airloom.embedded.runtime import Runtime
 from airloom.protocol import StageResult
-from airloom.settings import load_settings
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -59,19 +63,12 @@ def train(features, target, params):
 def real(local_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation of the real stage image."""
     folder = tmp_path_factory.mktemp("real")
-    shared = folder / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    shared = make_shared(folder)
     (shared / "patience.py").write_text(ENTRYPOINT)
     kubeconfig = prepare_cluster(local_cluster, {"stage-cpu": build_image("stage-cpu")})
     start_minio(local_cluster, KEYS)
     write_secret(local_cluster, KEYS)
-    template = {
-        "spec": {
-            "volumes": [{"name": "shared", "hostPath": {"path": str(shared)}}],
-            "containers": [{"name": "stage", "volumeMounts": [{"name": "shared", "mountPath": str(shared)}]}],
-        }
-    }
+    template = share_folders({"shared": shared})
     document = {
         "apiVersion": "airloom.io/v1",
         "kind": "Cluster",
@@ -84,28 +81,13 @@ def real(local_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) 
         },
     }
     (folder / "cluster.yaml").write_text(yaml.safe_dump(document))
-    for execution in ("separate", "fused"):
-        file = folder / "pipelines" / TEAM / f"{execution}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(PIPELINE.format(name=execution, execution=execution, gate=shared / f"gate-{execution}"))
-    given = {
-        **KEYS,
-        "AWS_ENDPOINT_URL": MINIO,
-        "AIRLOOM_HOME": folder / "home",
-        "AIRLOOM_PIPELINES": folder / "pipelines",
-        "AIRLOOM_ARTIFACTS_URI": f"s3://{BUCKET}/tests",
-        "AIRLOOM_RUNTIME": "kubernetes",
-        "AIRLOOM_CLUSTER_FILE": folder / "cluster.yaml",
-        "AIRLOOM_LISTEN": network.SERVER_ADDRESS,
-        "AIRLOOM_AIRFLOW_PORT": 0,
-        "AIRLOOM_MLFLOW_PORT": 0,
-        "AIRLOOM_GATEWAY_PORT": 0,
-        "AIRLOOM_ENVIRONMENT": "",
+    pipelines = {
+        execution: PIPELINE.format(name=execution, execution=execution, gate=shared / f"gate-{execution}")
+        for execution in ("separate", "fused")
     }
-    with patch.dict(os.environ, {name: str(value) for name, value in given.items()}):
-        settings = load_settings()
-        with Runtime(settings) as runtime:
-            yield Installation(local_cluster, shared, settings, runtime, runtime.api())
+    own = {**KEYS, "AWS_ENDPOINT_URL": MINIO, "AIRLOOM_LISTEN": network.SERVER_ADDRESS}
+    with start_airflow(local_cluster, folder, pipelines, f"s3://{BUCKET}/tests", own) as installation:
+        yield installation
 
 
 def result(real: Installation, run: Run, stage: str) -> StageResult:

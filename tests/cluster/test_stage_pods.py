@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -376,18 +377,16 @@ def read_command(pid: int) -> bytes:
         return b""
 
 
-class changed:  # reads as a sentence
+@contextmanager
+def changed(installation: Installation, **settings: object) -> Iterator[None]:
     """The cluster file with other settings, for the length of a block."""
-
-    def __init__(self, installation: Installation, **settings: object) -> None:
-        file = installation.settings.cluster_file
-        assert file is not None
-        self._file, self._settings, self._text = file, settings, file.read_text()
-
-    def __enter__(self) -> None:
-        document = yaml.safe_load(self._text)
-        document["spec"].update(self._settings)
-        self._file.write_text(yaml.safe_dump(document))
-
-    def __exit__(self, *_: object) -> None:
-        self._file.write_text(self._text)
+    file = installation.settings.cluster_file
+    assert file is not None
+    text = file.read_text()
+    document = yaml.safe_load(text)
+    document["spec"].update(settings)
+    file.write_text(yaml.safe_dump(document))
+    try:
+        yield
+    finally:
+        file.write_text(text)

@@ -29,7 +29,7 @@ from airflow.settings import pod_mutation_hook
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
-from airloom.errors import AirloomError, PermanentError
+from airloom.errors import AirloomError
 from airloom.protocol.context import LineageParent, StageContext, StageGroup, StageStep
 from airloom.protocol.launch import CONTEXT_VARIABLE, StageFailedError, StageInterruptedError, judge_exit
 from airloom.protocol.section import Section
@@ -37,6 +37,7 @@ from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
+from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
 from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
@@ -49,6 +50,7 @@ from airloom_airflow.pods.pod import (
     TERMINATION_LOG,
     PodRequest,
     build_pod,
+    digest_group,
     raise_memory,
 )
 from airloom_airflow.pods.schema import require_valid_pod
@@ -119,18 +121,17 @@ class StagePodOperator(KubernetesPodOperator):
             AirflowFailException: a permanent failure: of the stage, its image, its profile, its memory.
             AirflowException: a transient one.
         """
-        return self._guard(lambda: self._run(context, Launch(), self._find_pod(context)))
+        with told_to_airflow():
+            self._connect()
+            return self._run(context, Launch(), self._find_pod(context))
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
         """The trigger saw the pod's end."""
-
-        def judge() -> str:
+        with told_to_airflow():
             self._connect()
             place, launch = load_place(event["place"]), Launch(**event["launch"])
             answer = self._judge(context, place, PodState(**event["state"]), launch)
             return self._run(context, answer) if isinstance(answer, Launch) else answer
-
-        return self._guard(judge)
 
     def on_kill(self) -> None:
         """Killed while it holds a worker: its pod goes. Deferred, the trigger sees to it."""
@@ -141,14 +142,8 @@ class StagePodOperator(KubernetesPodOperator):
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
         """The pod of a try that had none before."""
         assert context is not None
+        self._connect()
         return self._build(context, Launch())
-
-    def _guard(self, work: Any) -> str:
-        try:
-            return str(work())
-        except AirloomError as error:
-            raised = AirflowFailException if isinstance(error, PermanentError) else AirflowException
-            raise raised(str(error)) from error
 
     def _run(self, context: Context, launch: Launch, place: PodPlace | None = None) -> str:
         while True:
@@ -279,26 +274,23 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _start(self, context: Context, launch: Launch) -> PodPlace:
         """Make the pod, or find that it is made already."""
-        self._connect()
         pod = self._build(context, launch)
         metadata = pod.metadata
         self._call_back("on_pod_manifest_created", None, pod_request=pod, context=context)
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                made = self._create(pod)
+                if (made := self._create(pod)) is not None:
+                    break
+                refusal: Exception = AirflowException(f"a former pod {metadata.name} does not go away")
             except ApiException as error:
-                if error.status not in _AWAY or time.monotonic() > deadline:
-                    raise _translate(error, metadata) from error
-                made = None
+                refusal = _translate(error, metadata)
+                if error.status not in _AWAY:
+                    raise refusal from error
             except HTTPError as error:
-                if time.monotonic() > deadline:
-                    raise AirflowException(f"the API server does not answer: {error}") from error
-                made = None
-            if made is not None:
-                break
+                refusal = AirflowException(f"the API server does not answer: {error}")
             if time.monotonic() > deadline:
-                raise AirflowException(f"a former pod {metadata.name} does not go away")
+                raise refusal
             time.sleep(0.5)
         place = self._find_place(made)
         self.log.info("Pod %s/%s (%s)", place.namespace, place.name, place.uid)
@@ -328,13 +320,11 @@ class StagePodOperator(KubernetesPodOperator):
         Either an earlier try left it when its worker or triggerer died, or a stage before started it for all of them.
         What else is there of this task is deleted: its work was taken, and is to be done again.
         """
-        self._connect()
         ti = context["ti"]
         if ti.try_number < 2 and self.group[0] == self.task_id:
             return None
-        request = self._request(context, Launch())
-        selector = f"{GROUP_LABEL}={request.group},!{JUDGED_LABEL}"
-        namespace = self._cluster.find_namespace(request.team)
+        selector = f"{GROUP_LABEL}={digest_group(ti.dag_id, ti.run_id)},!{JUDGED_LABEL}"
+        namespace = self._cluster.find_namespace(self.pipeline.metadata.team)
         try:
             found = self.client.list_namespaced_pod(namespace, label_selector=selector).items
         except ApiException as error:
@@ -344,7 +334,7 @@ class StagePodOperator(KubernetesPodOperator):
             for pod in found
             if pod.metadata.deletion_timestamp is None
             and self.task_id in pod.metadata.annotations[STAGES_ANNOTATION].split()
-            and pod.metadata.annotations["airloom.io/map-index"] == str(request.map_index)
+            and pod.metadata.annotations["airloom.io/map-index"] == str(_map_index(ti))
         ]
         ours.sort(key=lambda pod: pod.metadata.creation_timestamp)
         kept = None
@@ -401,7 +391,7 @@ class StagePodOperator(KubernetesPodOperator):
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             task_id=ti.task_id,
-            map_index=ti.map_index if ti.map_index is not None else -1,
+            map_index=_map_index(ti),
             try_number=ti.try_number,
             task_instance=str(ti.id),
             arguments=("fused",) if len(stages) > 1 else (stage.stage, "--pointer", TERMINATION_LOG),
@@ -425,7 +415,7 @@ class StagePodOperator(KubernetesPodOperator):
         return tuple(steps)
 
     def _connect(self) -> None:
-        """Read the installation, and tell KubernetesPodOperator's hook of its cluster."""
+        """Read the installation, and tell KubernetesPodOperator's hook of its cluster; comes before all else."""
         self._settings: Settings = load_settings()
         assert self._settings.cluster_file is not None
         self._cluster: Cluster = load_cluster(self._settings.cluster_file)
@@ -513,6 +503,10 @@ def build_openlineage_context(parent: LineageParent) -> str:
 def _taken(stage: str) -> str:
     """Annotation of a shared pod: which try of the stage took its answer."""
     return f"airloom.io/taken-{stage}"
+
+
+def _map_index(task_instance: Any) -> int:
+    return -1 if task_instance.map_index is None else int(task_instance.map_index)
 
 
 def _load_class(path: str) -> Any:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airloom.errors import AirloomError, ConfigError, PermanentError
+from airloom.errors import AirloomError, ConfigError
 from airloom.protocol.context import StageContext
 from airloom.protocol.result import ResultPointer
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
+from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context
 from airloom_airflow.operators.stage_result import load_result
 
@@ -60,12 +60,12 @@ class StageSubprocessOperator(BaseOperator):
         """
         settings = load_settings()
         stage_context = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
-        try:
-            pointer = self._launch(stage_context, settings.stage_host)
-        except AirloomError as error:
-            self._take_links(getattr(error, "pointer", None), settings.artifacts_uri)
-            raised = AirflowFailException if isinstance(error, PermanentError) else AirflowException
-            raise raised(str(error)) from error
+        with told_to_airflow():
+            try:
+                pointer = self._launch(stage_context, settings.stage_host)
+            except AirloomError as error:
+                self._take_links(getattr(error, "pointer", None), settings.artifacts_uri)
+                raise
         self._take_links(pointer, settings.artifacts_uri)
         return pointer.result_uri
 

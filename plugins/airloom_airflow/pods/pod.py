@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from airloom.errors import ConfigError
-from airloom.telemetry import SWITCHES
+from airloom.protocol.launch import build_environ
 from airloom_airflow.pods.cluster_file import Cluster, Profile
 from airloom_airflow.pods.providers import Capacity, Placement, build_placement
 
@@ -37,7 +37,6 @@ TERMINATION_LOG = "/dev/termination-log"
 USER = 65532
 _CONTEXT_LIMIT_BYTES = 120_000
 """Linux takes no longer variable than 128 KiB."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _UNITS = {
     "": Decimal(1),
     "m": Decimal("0.001"),
@@ -83,13 +82,18 @@ class PodRequest:
     @property
     def group(self) -> str:
         """See `GROUP_LABEL`."""
-        return _digest(self.dag_id, self.run_id)
+        return digest_group(self.dag_id, self.run_id)
 
     @property
     def name(self) -> str:
         """The pod's: the same request always has the same, so that it is made once."""
         words = re.sub(r"[^a-z0-9]+", "-", f"{self.pipeline}-{self.stage}".lower()).strip("-")[:36].rstrip("-")
         return f"{words}-{self.task[:12]}-{self.try_number}-{self.launch}"
+
+
+def digest_group(dag_id: str, run_id: str) -> str:
+    """The value of `GROUP_LABEL`."""
+    return _digest(dag_id, run_id)
 
 
 def _digest(*identity: str) -> str:
@@ -186,13 +190,9 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
 
 
 def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, placement: Placement) -> dict[str, Any]:
-    threads = dict.fromkeys(_THREAD_VARIABLES, str(max(1, math.ceil(parse_quantity(profile.cpu)))))
+    own = {"HOME": "/tmp", "AIRLOOM_HOME": "/tmp/airloom"}  # the pod's
     environ = {
-        "HOME": "/tmp",  # the pod's own
-        "AIRLOOM_HOME": "/tmp/airloom",
-        "PYTHONUNBUFFERED": "1",
-        **SWITCHES,
-        **threads,
+        **build_environ(own, cpu_threads=max(1, math.ceil(parse_quantity(profile.cpu)))),
         **request.environ,
         **cluster.env,
     }

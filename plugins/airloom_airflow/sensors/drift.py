@@ -12,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseSensorOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
-from airloom.errors import PermanentError, ProtocolError, TransientError
+from airloom.errors import ProtocolError
 from airloom.protocol.result import StageResult
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
+from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import published_result_uri
 from airloom_airflow.operators.stage_result import load_result
 from airloom_airflow.triggers.drift import DriftTrigger
@@ -101,12 +102,8 @@ class DriftSensor(BaseSensorOperator):
     def _require_new(self, context: Context) -> DriftVerdict:
         """The verdict, where it asks for retraining."""
         uri = published_result_uri(self.pipeline, "monitor", load_settings(), context["run_id"])
-        try:
+        with told_to_airflow():
             verdict = build_verdict(load_result(uri), uri)
-        except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
-        except TransientError as error:
-            raise AirflowException(str(error)) from error
         events = context["inlet_events"][self.asset]
         refusal = find_refusal(
             verdict,

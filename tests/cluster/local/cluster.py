@@ -170,6 +170,11 @@ class LocalCluster:
         """Every request of the user `airloom-airflow`, a line of JSON each; for what counts requests."""
         return self.state / "logs" / "audit.jsonl"
 
+    def count_requests(self) -> int:
+        """How many requests of that user the API server has answered since it started."""
+        with self.audit_log.open("rb") as log:
+            return sum(1 for _ in log)
+
     def _write_audit_policy(self) -> Path:
         users = [{"level": "Metadata", "users": ["airloom-airflow"], "omitStages": ["RequestReceived"]}]
         policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [*users, {"level": "None"}]}
