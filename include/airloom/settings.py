@@ -27,6 +27,8 @@ class Settings:
         tracking_uri: MLflow's tracking and registry address.
         gateway_url: the inference gateway's base address.
         lineage_path: file that OpenLineage events are appended to; None switches stage lineage off.
+        lineage_receiver: OpenLineage's own variables (OPENLINEAGE_URL or OPENLINEAGE__TRANSPORT__…) name where events
+            are sent to, instead of that file.
         stage_host: Unix socket of the warm stage host; None or absent file: a stage is a fresh process.
         runtime: how Airflow runs stages: `subprocess` on this machine, `kubernetes` as pods.
         cluster_file: compute profiles and the rest of a Kubernetes installation; needed where `runtime` is that.
@@ -41,6 +43,7 @@ class Settings:
     tracking_uri: str
     gateway_url: str
     lineage_path: Path | None
+    lineage_receiver: bool
     stage_host: Path | None
     runtime: Literal["subprocess", "kubernetes"]
     cluster_file: Path | None
@@ -65,6 +68,9 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         tracking_uri=environ.get("AIRLOOM_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
         gateway_url=environ.get("AIRLOOM_GATEWAY_URL", "http://127.0.0.1:8090").rstrip("/"),
         lineage_path=Path(lineage) if lineage else None,
+        lineage_receiver=any(
+            name == "OPENLINEAGE_URL" or name.startswith("OPENLINEAGE__TRANSPORT") for name in environ
+        ),
         stage_host=Path(host) if host else None,
         runtime=_runtime(environ),
         cluster_file=_path(environ, "AIRLOOM_CLUSTER_FILE"),

@@ -30,7 +30,12 @@ def load_secrets(home: Path) -> dict[str, str]:
 
 
 def build_airflow_environ(
-    home: Path, port: int, lineage_path: Path | None, dag_files: Path | None = None
+    home: Path,
+    port: int,
+    lineage_path: Path | None,
+    dag_files: Path | None = None,
+    *,
+    lineage_receiver: bool = False,
 ) -> dict[str, str]:
     """`AIRFLOW_…` variables; the same for all of Airflow's processes.
 
@@ -39,9 +44,11 @@ def build_airflow_environ(
         port: of the API server and web UI.
         lineage_path: file that OpenLineage events are appended to; None switches them off.
         dag_files: folder of hand-written DAG files.
+        lineage_receiver: events go where OpenLineage's own variables say, not to the file.
     """
     known = load_secrets(home)
     address = f"http://127.0.0.1:{port}"
+    lineage_file = {"type": "file", "log_file_path": str(lineage_path), "append": True}
     sections: Mapping[str, Mapping[str, object]] = {
         "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}"},
         "CORE": {
@@ -90,8 +97,8 @@ def build_airflow_environ(
             "EXECUTION_API_RETRY_WAIT_MIN": 0.2,
         },
         "OPENLINEAGE": {
-            "DISABLED": lineage_path is None,
-            "TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_path), "append": True}),
+            "DISABLED": lineage_path is None and not lineage_receiver,
+            "TRANSPORT": json.dumps({} if lineage_receiver else lineage_file),
             "NAMESPACE": "airloom",
             "EXECUTE_IN_THREAD": True,
         },

@@ -94,9 +94,9 @@ class EmbeddedPorts:
 
     @cached_property
     def lineage_sink(self) -> LineageSink:
-        from airloom.adapters.openlineage import FileLineageSink
+        from airloom.adapters.openlineage import ClientLineageSink, FileLineageSink
 
-        return FileLineageSink(self._settings.lineage_path)
+        return ClientLineageSink() if self._settings.lineage_receiver else FileLineageSink(self._settings.lineage_path)
 
     def secret(self, name: str) -> str:
         return load_secret(name, os.environ)

@@ -3,6 +3,7 @@
 The vendor's library loads when the first event is told.
 """
 
+from airloom.adapters.openlineage.client_sink import ClientLineageSink
 from airloom.adapters.openlineage.file_sink import FileLineageSink
 
-__all__ = ["FileLineageSink"]
+__all__ = ["ClientLineageSink", "FileLineageSink"]

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airloom.errors import MissingExtraError, UnavailableError
+from airloom.adapters.openlineage.vendor import load_events
+from airloom.errors import UnavailableError
 from airloom.protocol import StageContext, StageResult
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from openlineage.client.event_v2 import RunEvent
 
 
@@ -31,12 +30,12 @@ class FileLineageSink:
 
     def start(self, context: StageContext) -> None:
         if self._path is not None:
-            events = _load_events()
+            events = load_events()
             self._append(self._path, events.build_start(context, datetime.now(UTC).isoformat()))
 
     def end(self, context: StageContext, result: StageResult) -> None:
         if self._path is not None:
-            self._append(self._path, _load_events().build_end(context, result))
+            self._append(self._path, load_events().build_end(context, result))
 
     def _append(self, path: Path, event: RunEvent) -> None:
         from openlineage.client.serde import Serde
@@ -53,11 +52,3 @@ class FileLineageSink:
             raise UnavailableError(f"lineage could not be appended to {path}: {error}. Free or fix it.") from error
         if written < len(line):
             raise UnavailableError(f"only {written} of {len(line)} bytes fitted into {path}. Is the disk full?")
-
-
-def _load_events() -> ModuleType:
-    try:
-        from airloom.adapters.openlineage import events
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("openlineage", "openlineage") from error
-    return events
