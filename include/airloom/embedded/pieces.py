@@ -23,12 +23,12 @@ from airloom.settings import Settings
 from airloom.telemetry import SWITCHES
 
 _AIRFLOW_PARTS: Mapping[str, tuple[str, ...]] = {
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag_processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
+    "dag_processor": ("airflow", "dag-processor"),
+    "triggerer": ("python", "-m", "airloom_airflow.triggerer", "--skip-serve-logs"),
 }
-"""As Airflow's health check names them, and how they are started. The log servers of two of them would listen on every
-address; the API server reads the same folder, and needs none."""
+"""As Airflow's health check names them, and how they are started: a program beside Airflow's, and its arguments. The
+log servers of two of them would listen on every address; the API server reads the same folder, and needs none."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,11 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     airflows = {
         **ours,
         **build_airflow_environ(
-            home / "airflow", port_of(addresses.airflow), settings.lineage_path, settings.dag_files
+            home / "airflow",
+            port_of(addresses.airflow),
+            settings.lineage_path,
+            settings.dag_files,
+            lineage_receiver=settings.lineage_receiver,
         ),
         "PATH": f"{airflow.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
     }
@@ -112,9 +116,9 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
         airflow=(
             Piece("airflow-api-server", (str(airflow), "api-server"), airflows, parts.serves),
             *(
-                Piece(f"airflow-{command[0]}", (str(airflow), *command), airflows,
+                Piece(f"airflow-{part.replace('_', '-')}", (str(airflow.parent / program), *arguments), airflows,
                       lambda part=part: parts.healthy(part))  # type: ignore[misc]
-                for part, command in _AIRFLOW_PARTS.items()
+                for part, (program, *arguments) in _AIRFLOW_PARTS.items()
             ),
         ),
     )  # fmt: skip
