@@ -110,7 +110,7 @@ bench-large: setup $(VENV)/bench/.ready ## The DAG processor with 5,000 pipeline
 	$(STAGES)/python -m tests.bench large
 
 bench-cluster: setup ## Stages as pods beside stock KubernetesPodOperator, on a cluster of its own
-	$(STAGES)/python -m tests.bench cluster
+	$(STAGES)/python -m tests.bench cluster flights
 
 bench-scale: setup ## Two thousand pods at once, on nodes that kwok plays
 	$(STAGES)/python -m tests.bench scale

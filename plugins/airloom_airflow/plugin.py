@@ -14,6 +14,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from airloom_airflow.objects import warm_up
+
 
 class AirloomPlugin(AirflowPlugin):
     """Airloom's plugin: the artifacts endpoint."""
@@ -27,6 +29,7 @@ class AirloomPlugin(AirflowPlugin):
         importlib.import_module("airloom.protocol.launch")
         if os.environ.get("AIRLOOM_RUNTIME") == "kubernetes":
             importlib.import_module("airloom_airflow.operators.stage_pod")
+        warm_up(os.environ.get("AIRLOOM_ARTIFACTS_URI", ""))
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # Airflow only reads it

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from tests.bench.cluster import measure_cluster
 from tests.bench.figures import Figure, print_figures, write_figures
+from tests.bench.flights import measure_flights
 from tests.bench.parse import measure_parse, measure_reparse
 from tests.bench.processor import measure_large, measure_processor
 from tests.bench.runs import measure_runs
@@ -32,6 +33,7 @@ _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
 _BY_NAME_ONLY: dict[str, Callable[[], Iterable[Figure]]] = {
     "large": measure_large,
     "cluster": measure_cluster,
+    "flights": measure_flights,
     "scale": measure_scale,
 }
 

@@ -23,8 +23,10 @@ from uuid import uuid4
 import httpx
 import yaml
 from tests.bench.figures import Figure
+from tests.cluster.bucket import start_minio
 from tests.cluster.installation import NAMESPACE, SMALL, TEAM, Installation, run_installation
 from tests.cluster.local.cluster import LocalCluster
+from tests.images.builder import build_image, image_reference
 
 from airloom.errors import PermanentError
 from airloom.protocol import StageContext
@@ -86,14 +88,17 @@ def measure_cluster() -> Iterator[Figure]:
         folder = Path(name)
         try:
             cluster.up()
-            stock = _Stock(folder / "dag-files", folder / "shared", folder / "cluster.yaml")
+            cluster.load_image(build_image("stage-trivial"))
+            bucket = start_minio(cluster, {"AWS_ACCESS_KEY_ID": "airloom", "AWS_SECRET_ACCESS_KEY": "of the bench"})
+            stock = _Stock(folder / "dag-files", f"{bucket.uri}/stock", folder / "cluster.yaml")
+            image = image_reference("stage-trivial")
             pipelines = {
                 f"small{number}": SMALL.format(name=f"small{number}", compute="cpu-small", retries=1) + _SCORE
                 for number in range(1, _AT_ONCE + 1)
             }
             pipelines["small"] = SMALL.format(name="small", compute="cpu-small", retries=1)
             pipelines["fused"] = _FUSED
-            with run_installation(cluster, folder, {}, pipelines, stock.folder) as installation:
+            with run_installation(cluster, image, bucket, folder, {}, pipelines, stock.folder) as installation:
                 cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", given=_EVENTS)
                 stock.write({})
                 yield from _measure(installation, stock)
@@ -154,8 +159,11 @@ def _time_together(installation: Installation, dag_ids: list[str]) -> float:
     started = time.time()
     runs = [(dag_id, _trigger(installation, dag_id, {})) for dag_id in dag_ids]
     ended = [installation.api.wait_for_run(dag_id, run_id, _LIMIT_SECONDS) for dag_id, run_id in runs]
-    if states := {run["state"] for run in ended} - {"success"}:
-        raise RuntimeError(f"of {len(runs)} runs some ended {states}")
+    for (dag_id, run_id), run in zip(runs, ended, strict=True):
+        if run["state"] != "success":
+            [task, *_] = installation.api.task_instances(dag_id, run_id)
+            log = installation.api.task_log(dag_id, run_id, task["task_id"], task["try_number"])
+            raise RuntimeError(f"{dag_id} ended {run['state']}:\n{log[-3000:]}")
     return max(_moment(run["end_date"]) for run in ended) - started
 
 
@@ -163,8 +171,8 @@ def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, 
     """What a pod that runs costs: requests to the API server, and worker slots."""
     requests, slots = {}, {}
     for name, dag_ids in dags.items():
-        gate = installation.folder / f"gate-{uuid4()}"
-        conf = {"behaviour": {"ingest": "wait", "score": "wait"}, "gate_file": str(gate)}
+        gate = installation.bucket.build_gate()
+        conf = {"behaviour": {"ingest": "wait", "score": "wait"}, "gate_file": gate.uri}
         stock.write(conf)
         runs = [
             (dag_id, _trigger(installation, dag_id, conf if name == "ours" else {})) for dag_id in dag_ids[:_WAITING]
@@ -177,7 +185,7 @@ def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, 
             tasks = [task for run in runs for task in installation.api.task_instances(*run)]
             slots[name] = sum(task["state"] == "running" for task in tasks) / _WAITING
         finally:
-            gate.touch()
+            gate.open()
             for run in runs:
                 installation.api.wait_for_run(*run, _LIMIT_SECONDS)
     for mode in ("sync", "deferrable"):
@@ -232,12 +240,12 @@ class _Stock:
 
     Args:
         folder: of the DAG file.
-        shared: that pods and this machine share.
+        artifacts_uri: where their results go.
         cluster_file: the installation's.
     """
 
     folder: Path
-    shared: Path
+    artifacts_uri: str
     cluster_file: Path
 
     def __post_init__(self) -> None:
@@ -256,7 +264,7 @@ class _Stock:
         """The manifest."""
         context = StageContext(
             team=TEAM, pipeline="stock", stage=stage, run_id="bench", attempt=1, spec={}, params=params,
-            pipeline_uri=f"{(self.shared / 'artifacts').as_uri()}/{TEAM}/stock",
+            pipeline_uri=f"{self.artifacts_uri}/{TEAM}/stock",
         )  # fmt: skip
         request = PodRequest(
             team=TEAM, pipeline="stock", stage=stage, dag_id="stock", run_id="bench", task_id=stage, map_index=-1,

@@ -20,7 +20,7 @@ class Figure:
         value: what was measured, in `unit`.
         reference: what it stands beside: a peer measured in the same run, or the limit.
         reference_value: that one's figure, in `unit`.
-        goal: what the ratio `value / reference_value` may be at most.
+        goal: what the ratio `value / reference_value` may be at most; None: none is set.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Figure:
     unit: str
     reference: str
     reference_value: float
-    goal: float
+    goal: float | None
 
     @property
     def ratio(self) -> float:
@@ -36,7 +36,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        return self.ratio <= self.goal
+        return self.goal is None or self.ratio <= self.goal
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,7 +69,7 @@ def print_figures(console: Console, figures: Iterable[Figure]) -> None:
             f"{figure.reference_value:.4g} {figure.unit}",
             figure.reference,
             f"{figure.ratio:.2f}",
-            f"≤ {figure.goal:g}",
-            "[green]yes[/green]" if figure.met else "[red]no[/red]",
+            "" if figure.goal is None else f"≤ {figure.goal:g}",
+            "" if figure.goal is None else "[green]yes[/green]" if figure.met else "[red]no[/red]",
         )
     console.print(table)

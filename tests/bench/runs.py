@@ -50,19 +50,8 @@ def measure_runs() -> Iterator[Figure]:
     """One runtime for both; the flight runs and the script take turns."""
     with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name:
         folder = Path(name)
-        _write_pipelines(folder)
-        world = World(folder / "build" / "landing" / "flights", folder / "world")
-        for month in _MONTHS:
-            world.land(month)
-        ours = {
-            "AIRLOOM_HOME": str(folder / "home"),
-            "AIRLOOM_DATA_ROOT": name,
-            "AIRLOOM_PIPELINES": str(folder / "pipelines"),
-            "AIRLOOM_ENVIRONMENT": "",
-            "OMP_NUM_THREADS": "1",
-            **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
-        }
-        with patch.dict(os.environ, ours):
+        write_pipelines(folder)
+        with patch.dict(os.environ, build_variables(folder)):
             settings = load_settings()
             with Runtime(settings) as runtime:
                 api = runtime.api()
@@ -72,7 +61,7 @@ def measure_runs() -> Iterator[Figure]:
 
 def _measure_overhead(api: AirflowApi, settings: Settings) -> Iterator[Figure]:
     api.wait_for_dag("examples__iris__train", 120)
-    runs = [_run(api, settings, "examples", "iris") for _ in range(_SMALL_RUNS)][1:]
+    runs = [run_pipeline(api, settings, "examples", "iris") for _ in range(_SMALL_RUNS)][1:]
     overheads = [seconds for run in runs for seconds in run.overheads.values()]
     yield Figure("overhead of a stage, median", median(overheads), "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
 
@@ -82,7 +71,7 @@ def _measure_flight(api: AirflowApi, settings: Settings, folder: Path, mlflow: s
     runs, scripts = [], []
     for number in range(_FLIGHT_RUNS):
         scripts.append(_run_script(folder, number, mlflow))
-        runs.append(_run(api, settings, "ops", "flight_delay"))
+        runs.append(run_pipeline(api, settings, "ops", "flight_delay"))
         if tuple(runs[-1].overheads) != _FLIGHT_STAGES:
             raise RuntimeError(f"the flight pipeline ran other stages than the script: {tuple(runs[-1].overheads)}")
     seconds = median(run.seconds for run in runs)
@@ -91,8 +80,21 @@ def _measure_flight(api: AirflowApi, settings: Settings, folder: Path, mlflow: s
     yield Figure("overhead of a flight stage, median", median(overheads), "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
 
 
-def _write_pipelines(folder: Path) -> None:
-    """The repository's pipelines, without caching (every run does all its work), and without promotion beside a run."""
+def build_variables(folder: Path) -> dict[str, str]:
+    """The environment of an installation in that folder, on free ports."""
+    return {
+        "AIRLOOM_HOME": str(folder / "home"),
+        "AIRLOOM_DATA_ROOT": str(folder),
+        "AIRLOOM_PIPELINES": str(folder / "pipelines"),
+        "AIRLOOM_ENVIRONMENT": "",
+        "OMP_NUM_THREADS": "1",
+        **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
+    }
+
+
+def write_pipelines(folder: Path) -> None:
+    """The repository's pipelines, without caching (every run does all its work), and without promotion beside a run;
+    and three months of flights."""
     source = ROOT / "dags" / "pipelines"
     for file in ("defaults.yaml", "examples/iris.yaml", "ops/flight_delay.yaml"):
         target = folder / "pipelines" / file
@@ -102,9 +104,13 @@ def _write_pipelines(folder: Path) -> None:
     defaults.write_text(defaults.read_text().replace("spec:\n", "spec:\n  cache: false\n"))
     flights = folder / "pipelines" / "ops" / "flight_delay.yaml"
     flights.write_text(flights.read_text().replace("auto: true", "auto: false"))
+    world = World(folder / "build" / "landing" / "flights", folder / "world")
+    for month in _MONTHS:
+        world.land(month)
 
 
-def _run(api: AirflowApi, settings: Settings, team: str, pipeline: str) -> Run:
+def run_pipeline(api: AirflowApi, settings: Settings, team: str, pipeline: str) -> Run:
+    """One training, which must succeed and do all its work."""
     dag_id = f"{team}__{pipeline}__train"
     started = time.time()
     run_id = api.trigger(dag_id, {})

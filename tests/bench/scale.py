@@ -25,7 +25,7 @@ def measure_scale() -> Iterator[Figure]:
     cluster.down()
     try:
         cluster.up(nodes=1)
-        kubeconfig = prepare_cluster(cluster, {})
+        kubeconfig = prepare_cluster(cluster)
         _start_nodes(cluster)
         before = cluster.count_requests()
         program = Path(__file__).with_name("waiting_program.py")

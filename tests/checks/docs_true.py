@@ -16,7 +16,7 @@ from airloom.cli import COMMANDS
 from airloom.spec import pipeline, sources
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("include", "plugins", "docker", "Makefile", ".ci")
+SOURCES = ("include", "plugins", "docker", "Makefile", ".ci", "tests/cluster")
 INCLUDE = re.compile(r"<!-- include: (?P<path>\S+) -->\n(?P<block>\n*```\w*\n(?P<text>.*?)```\n)?", re.DOTALL)
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -63,7 +63,7 @@ def find_faults(text: str, folder: Path, root: Path = ROOT) -> Iterator[str]:
         if path and "://" not in path and not link.startswith("mailto:") and not (folder / path).exists():
             yield f"links to {path}, which is not there; put it there, or mend the link"
     source = "\n".join(_read_sources(root))
-    for name in sorted(set(re.findall(r"AIRLOOM_[A-Z_]+", text))):
+    for name in sorted(set(re.findall(r"AIRLOOM_[A-Z0-9_]+", text))):
         if name not in source:
             yield f"names {name}, which nothing reads; mend the name"
     for found in INCLUDE.finditer(text):

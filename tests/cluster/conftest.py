@@ -5,24 +5,37 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.cluster.installation import FUSED, SMALL, Installation, run_installation
+from tests.cluster.bucket import Bucket, start_minio
+from tests.cluster.cluster import Cluster
+from tests.cluster.installation import FUSED, NAMESPACE, SMALL, Installation, run_installation
 from tests.cluster.local.cluster import LocalCluster
+from tests.cluster.local.programs import run
+from tests.images.builder import build_image, image_reference
+
+GIVEN = "AIRLOOM_TEST_KUBECONFIG"
 
 
 @pytest.fixture(scope="session")
-def local_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+def local_cluster() -> Iterator[LocalCluster]:
     """A cluster of our own, for tests that break its nodes or look below them."""
-    if os.environ.get("AIRLOOM_TEST_KUBECONFIG"):
-        pytest.skip("needs a cluster whose nodes it may break; AIRLOOM_TEST_KUBECONFIG names another's")
+    if os.environ.get(GIVEN):
+        pytest.skip(f"needs a cluster whose parts it may break; {GIVEN} names another's")
     cluster = LocalCluster(Path(__file__).parents[2] / "build" / "test-cluster")
     cluster.down()
     cluster.up(say=lambda text: print(text, flush=True))
     yield cluster
     cluster.down()
+
+
+@pytest.fixture(scope="session")
+def bucket_beside(local_cluster: LocalCluster) -> Bucket:
+    """MinIO beside our own cluster."""
+    return start_minio(local_cluster, {"AWS_ACCESS_KEY_ID": "airloom", "AWS_SECRET_ACCESS_KEY": "of the tests"})
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +66,45 @@ def empty_registry() -> Iterator[str]:
         thread.join()
 
 
+def _require_variable(name: str) -> str:
+    if not os.environ.get(name):
+        pytest.fail(f"{GIVEN} is set, and {name} is not: the tests want a bucket and an image that its pods reach")
+    return os.environ[name]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the installation's pods run.
+
+    Attributes:
+        image: docker/stage-trivial's, as the nodes find it.
+    """
+
+    cluster: Cluster
+    bucket: Bucket
+    image: str
+
+
 @pytest.fixture(scope="session")
-def installation(
-    local_cluster: LocalCluster, empty_registry: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Somebody's cluster, image and S3, by AIRLOOM_TEST_KUBECONFIG, _IMAGE, _S3, _BUCKET; else all our own."""
+    if given := os.environ.get(GIVEN):
+        cluster = Cluster(tmp_path_factory.mktemp("given"))
+        cluster.kubeconfig.touch(mode=0o600)
+        flat = run("kubectl", f"--kubeconfig={given}", "config", "view", "--raw", "--flatten", "-o", "json")
+        cluster.kubeconfig.write_text(flat)
+        keys = {name: _require_variable(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        bucket = Bucket(_require_variable("AIRLOOM_TEST_S3"), keys, os.environ.get("AIRLOOM_TEST_BUCKET", "airloom"))
+        yield Place(cluster, bucket, _require_variable("AIRLOOM_TEST_IMAGE"))
+        cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        return
+    local = request.getfixturevalue("local_cluster")
+    local.load_image(build_image("stage-trivial"))
+    yield Place(local, request.getfixturevalue("bucket_beside"), image_reference("stage-trivial"))
+
+
+@pytest.fixture(scope="session")
+def installation(place: Place, empty_registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An Airflow whose stages are pods of that cluster."""
     pipelines = {
         "small": SMALL.format(name="small", compute="cpu-small", retries=0),
@@ -71,5 +119,6 @@ def installation(
         "absent": {"image": f"{empty_registry}/no/such:1"},
         "gpu": {"gpu": {"count": 1}},
     }
-    with run_installation(local_cluster, tmp_path_factory.mktemp("installation"), profiles, pipelines) as made:
+    folder = tmp_path_factory.mktemp("installation")
+    with run_installation(place.cluster, place.image, place.bucket, folder, profiles, pipelines) as made:
         yield made

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from uuid import uuid4
 
 import yaml
-from tests.cluster.local.cluster import LocalCluster
-from tests.images.builder import build_image, image_reference
+from tests.cluster.bucket import Bucket
+from tests.cluster.cluster import Cluster
 from tests.unit.airloom_airflow import fake_stage
 
 from airloom.embedded.airflow_api import AirflowApi
@@ -48,10 +49,12 @@ class Installation:
     """A running Airflow on a cluster.
 
     Attributes:
-        folder: shared with the pods, at the same path: artifacts, and files that a fake stage waits for.
+        bucket: what Airflow and pods share.
+        folder: its own.
     """
 
-    cluster: LocalCluster
+    cluster: Cluster
+    bucket: Bucket
     folder: Path
     settings: Settings
     runtime: Runtime
@@ -69,6 +72,11 @@ class Installation:
         told = self.cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "json", "-l", selector)
         found: list[dict[str, Any]] = json.loads(told)["items"]
         return found
+
+    def list_artifacts(self, pipeline: str) -> list[str]:
+        """Keys of the pipeline's objects."""
+        _, _, prefix = self.settings.artifacts_uri.removeprefix("s3://").partition("/")
+        return self.bucket.list(f"{prefix}/{TEAM}/{pipeline}/")
 
 
 @dataclass(frozen=True)
@@ -115,11 +123,10 @@ class Run:
         return self.installation.api.task_log(self.dag_id, self.run_id, stage, attempt)
 
 
-def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
-    """Images on every node, the team's namespace, and a kubeconfig of exactly Airflow's rights."""
-    for archive in images.values():
-        cluster.load_image(archive)
-    prepare_namespace(cluster)
+def prepare_cluster(cluster: Cluster) -> Path:
+    """The team's namespace with the fake stage, and a kubeconfig of exactly Airflow's rights."""
+    text = (ROOT / "helm" / "team-namespace.yaml").read_text().replace("TEAM", TEAM)
+    cluster.kubectl("apply", "-f", "-", given=text)
     script = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -130,12 +137,9 @@ def prepare_cluster(cluster: LocalCluster, images: Mapping[str, Path]) -> Path:
     return cluster.write_kubeconfig(AIRFLOW_USER)
 
 
-def prepare_namespace(cluster: LocalCluster) -> None:
-    """The team's, with Airflow's rights in it, and open to `share_folders`."""
-    text = (ROOT / "helm" / "team-namespace.yaml").read_text().replace("TEAM", TEAM)
-    cluster.kubectl("apply", "-f", "-", given=text)
-    # hostPath is how pods share a folder with this machine; `restricted` forbids it.
-    cluster.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged")
+def set_pod_security(cluster: Cluster, level: str) -> None:
+    """Of the team's namespace, which is made `restricted`: that forbids `share_folders`, and `privileged` does not."""
+    cluster.kubectl("label", "--overwrite", "namespace", NAMESPACE, f"pod-security.kubernetes.io/enforce={level}")
 
 
 def share_folders(folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -153,12 +157,14 @@ def share_folders(folders: Mapping[str, Path]) -> dict[str, Any]:
     }
 
 
-def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Mapping[str, Any]) -> None:
-    """Profiles whose pods run the fake stage, and share `folder`; in those of `fused` the real runner starts it."""
-    shared = share_folders({"shared": folder})
-    script = {"name": "fake-stage", "configMap": {"name": "fake-stage", "defaultMode": 0o755}}
-    shared["spec"]["volumes"].append(script)
-    shared["spec"]["containers"][0]["volumeMounts"].append({"name": "fake-stage", "mountPath": "/fake"})
+def write_cluster_file(path: Path, kubeconfig: Path, image: str, bucket: Bucket, profiles: Mapping[str, Any]) -> None:
+    """Profiles whose pods run the fake stage; in those of `fused` the real runner starts it."""
+    shared = {
+        "spec": {
+            "volumes": [{"name": "fake-stage", "configMap": {"name": "fake-stage", "defaultMode": 0o755}}],
+            "containers": [{"name": "stage", "volumeMounts": [{"name": "fake-stage", "mountPath": "/fake"}]}],
+        }
+    }
     template, fused = copy.deepcopy(shared), copy.deepcopy(shared)
     template["spec"]["containers"][0]["command"] = ["/fake/python", "-m", "airloom.stages"]
     fused["spec"]["containers"][0]["env"] = [{"name": "AIRLOOM_STAGE_PYTHON", "value": "/fake/python"}]
@@ -169,8 +175,8 @@ def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Map
         "kind": "Cluster",
         "spec": {
             "connection": {"kubeconfig": str(kubeconfig)},
-            "images": {"cpu": image_reference("stage-trivial"), "gpu": image_reference("stage-trivial")},
-            "image_pull_policy": "IfNotPresent",
+            "images": {"cpu": image, "gpu": image},
+            "env": {"AWS_ENDPOINT_URL": bucket.endpoint},
             "profiles": {name: {**base, **profile} for name, profile in all_profiles.items()},
         },
     }
@@ -179,36 +185,31 @@ def write_cluster_file(path: Path, kubeconfig: Path, folder: Path, profiles: Map
 
 @contextmanager
 def run_installation(
-    cluster: LocalCluster,
+    cluster: Cluster,
+    image: str,
+    bucket: Bucket,
     folder: Path,
     profiles: Mapping[str, Any],
     pipelines: Mapping[str, str],
     dag_files: Path | None = None,
 ) -> Iterator[Installation]:
-    """Start Airflow; stop it at the end.
+    """Start an Airflow whose pods run the fake stage; stop it at the end.
 
     Args:
+        image: docker/stage-trivial's, as the cluster's nodes find it.
         pipelines: name → text.
     """
-    kubeconfig = prepare_cluster(cluster, {"stage-trivial": build_image("stage-trivial")})
-    shared = make_shared(folder)
-    write_cluster_file(folder / "cluster.yaml", kubeconfig, shared, profiles)
-    artifacts, own = (shared / "artifacts").as_uri(), {"AIRLOOM_DAG_FILES": str(dag_files or "")}
-    with start_airflow(cluster, folder, pipelines, artifacts, own) as installation:
+    kubeconfig = prepare_cluster(cluster)
+    bucket.open_to_all()
+    write_cluster_file(folder / "cluster.yaml", kubeconfig, image, bucket, profiles)
+    own = {"AIRLOOM_DAG_FILES": str(dag_files or "")}
+    with start_airflow(cluster, folder, pipelines, bucket, own) as installation:
         yield installation
-
-
-def make_shared(folder: Path) -> Path:
-    """The folder in an installation's that pods write into, whoever they are."""
-    shared = folder / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
-    return shared
 
 
 @contextmanager
 def start_airflow(
-    cluster: LocalCluster, folder: Path, pipelines: Mapping[str, str], artifacts_uri: str, variables: Mapping[str, str]
+    cluster: Cluster, folder: Path, pipelines: Mapping[str, str], bucket: Bucket, variables: Mapping[str, str]
 ) -> Iterator[Installation]:
     """An Airflow on free ports, by the cluster file `cluster.yaml` in `folder`; stopped at the end.
 
@@ -223,14 +224,30 @@ def start_airflow(
     given = {
         "AIRLOOM_HOME": str(folder / "home"),
         "AIRLOOM_PIPELINES": str(folder / "pipelines"),
-        "AIRLOOM_ARTIFACTS_URI": artifacts_uri,
+        "AIRLOOM_ARTIFACTS_URI": f"{bucket.uri}/{uuid4()}",
         "AIRLOOM_RUNTIME": "kubernetes",
         "AIRLOOM_CLUSTER_FILE": str(folder / "cluster.yaml"),
         "AIRLOOM_ENVIRONMENT": "",
         **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
+        **bucket.variables,
         **variables,
     }
     with patch.dict(os.environ, given):
         settings = load_settings()
         with Runtime(settings) as runtime:
-            yield Installation(cluster, folder / "shared", settings, runtime, runtime.api())
+            yield Installation(cluster, bucket, folder, settings, runtime, runtime.api())
+
+
+@contextmanager
+def changed(installation: Installation, **settings: object) -> Iterator[None]:
+    """The cluster file with other settings, for the length of a block."""
+    file = installation.settings.cluster_file
+    assert file is not None
+    text = file.read_text()
+    document = yaml.safe_load(text)
+    document["spec"].update(settings)
+    file.write_text(yaml.safe_dump(document))
+    try:
+        yield
+    finally:
+        file.write_text(text)

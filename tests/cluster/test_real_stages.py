@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from tests.cluster.demo import BUCKET, MINIO, start_minio, write_secret
+from tests.cluster.bucket import Bucket, start_minio
+from tests.cluster.demo import write_secret
 from tests.cluster.installation import (
-    TEAM,
     Installation,
     Run,
-    make_shared,
     prepare_cluster,
+    set_pod_security,
     share_folders,
     start_airflow,
 )
@@ -25,7 +25,6 @@ from airloom.protocol import StageResult
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
-KEYS = {"AWS_ACCESS_KEY_ID": "airloom", "AWS_SECRET_ACCESS_KEY": "a secret of the tests"}
 PIPELINE = """\
 apiVersion: airloom.io/v1
 kind: Pipeline
@@ -60,14 +59,18 @@ def train(features, target, params):
 
 
 @pytest.fixture(scope="module")
-def real(local_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def real(
+    local_cluster: LocalCluster, bucket_beside: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
     """An installation of the real stage image."""
     folder = tmp_path_factory.mktemp("real")
-    shared = make_shared(folder)
+    shared = folder / "shared"
+    shared.mkdir()
     (shared / "patience.py").write_text(ENTRYPOINT)
-    kubeconfig = prepare_cluster(local_cluster, {"stage-cpu": build_image("stage-cpu")})
-    start_minio(local_cluster, KEYS)
-    write_secret(local_cluster, KEYS)
+    local_cluster.load_image(build_image("stage-cpu"))
+    kubeconfig = prepare_cluster(local_cluster)
+    set_pod_security(local_cluster, "privileged")
+    write_secret(local_cluster, bucket_beside.keys)
     template = share_folders({"shared": shared})
     document = {
         "apiVersion": "airloom.io/v1",
@@ -76,7 +79,7 @@ def real(local_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) 
             "connection": {"kubeconfig": str(kubeconfig)},
             "images": {"cpu": image_reference("stage-cpu")},
             "secrets": ["s3"],
-            "env": {"AWS_ENDPOINT_URL": MINIO, "PYTHONPATH": str(shared), "AIRLOOM_LINEAGE_PATH": ""},
+            "env": {"AWS_ENDPOINT_URL": bucket_beside.endpoint, "PYTHONPATH": str(shared), "AIRLOOM_LINEAGE_PATH": ""},
             "profiles": {"cpu-small": {"cpu": "250m", "memory": "1Gi", "podTemplate": template}},
         },
     }
@@ -85,32 +88,32 @@ def real(local_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) 
         execution: PIPELINE.format(name=execution, execution=execution, gate=shared / f"gate-{execution}")
         for execution in ("separate", "fused")
     }
-    own = {**KEYS, "AWS_ENDPOINT_URL": MINIO, "AIRLOOM_LISTEN": network.SERVER_ADDRESS}
-    with start_airflow(local_cluster, folder, pipelines, f"s3://{BUCKET}/tests", own) as installation:
+    own = {"AIRLOOM_LISTEN": network.SERVER_ADDRESS}
+    with start_airflow(local_cluster, folder, pipelines, bucket_beside, own) as installation:
         yield installation
+    set_pod_security(local_cluster, "restricted")
 
 
 def result(real: Installation, run: Run, stage: str) -> StageResult:
-    [uri] = [uri for uri in S3ObjectStore().list(f"s3://{BUCKET}/tests/{TEAM}/{run.pipeline}/runs")
-             if uri.endswith(f"/{stage}/result.json")]  # fmt: skip
-    return StageResult.from_json(S3ObjectStore().read(uri))
+    [key] = [key for key in real.list_artifacts(run.pipeline) if key.endswith(f"/{stage}/result.json")]
+    return StageResult.from_json(S3ObjectStore().read(f"{real.bucket.uri}/{key}"))
 
 
-def test_the_object_store_may_be_away_at_the_end_of_a_stage(real: Installation) -> None:
+def test_the_object_store_may_be_away_at_the_end_of_a_stage(real: Installation, local_cluster: LocalCluster) -> None:
     run = real.start("separate")
     run.wait_for_task("train", "deferred", 120)
     real.cluster.wait(lambda: "training waits for its gate" in run.log("train"), "the training", 60)
-    real.cluster.processes.stop("minio")
-    (real.folder / "gate-separate").touch()
+    local_cluster.processes.stop("minio")
+    (real.folder / "shared" / "gate-separate").touch()
     real.cluster.wait(lambda: run.task("train")["try_number"] == 2, "the next try", 120)
-    start_minio(real.cluster, KEYS)
+    start_minio(local_cluster, real.bucket.keys)
     assert run.end(240) == "success"
     assert result(real, run, "register").facts["model_version"] == "1"
     assert "UnavailableError" in run.log("train", 1)
 
 
 def test_fused_stages_train_and_register_a_model_in_one_pod(real: Installation) -> None:
-    (real.folder / "gate-fused").touch()
+    (real.folder / "shared" / "gate-fused").touch()
     run = real.start("fused")
     assert run.end(240) == "success"
     assert result(real, run, "evaluate").metrics["accuracy_score"] > 0.8

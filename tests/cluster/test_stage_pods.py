@@ -8,33 +8,52 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-import yaml
-from tests.cluster.installation import NAMESPACE, Installation, Run
+from tests.cluster.bucket import Gate
+from tests.cluster.installation import NAMESPACE, Installation, Run, changed
+from tests.cluster.local.cluster import LocalCluster
+from tests.images.builder import image_reference
 
 from airloom.embedded import processes
 
 pytestmark = pytest.mark.timeout(300, func_only=True)  # the first test waits for a cluster, an image and an Airflow
 
+URGENT = """\
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {{name: urgent}}
+value: 1000
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: urgent}}
+spec:
+  priorityClassName: urgent
+  containers:
+    - name: urgent
+      image: {image}
+      command: [sleep, "600"]
+      resources: {{limits: {{nvidia.com/gpu: 1}}}}
+"""
+"""A pod that takes a stage's GPU away."""
+
 
 @pytest.fixture
-def gate(installation: Installation) -> Iterator[Path]:
-    """A stage that behaves as `wait` ends once this file is there."""
-    path = installation.folder / f"gate-{uuid4()}"
-    yield path
-    path.touch()
+def gate(installation: Installation) -> Iterator[Gate]:
+    """A stage that behaves as `wait` ends once it is open."""
+    made = installation.bucket.build_gate()
+    yield made
+    made.open()
 
 
 @pytest.fixture
-def waiting(installation: Installation, gate: Path) -> Callable[..., Run]:
+def waiting(installation: Installation, gate: Gate) -> Callable[..., Run]:
     """Starts a run whose first stage waits at the gate, and waits until it runs."""
 
     def start(pipeline: str = "small") -> Run:
-        run = installation.start(pipeline, behaviour={"ingest": "wait"}, gate_file=str(gate))
+        run = installation.start(pipeline, behaviour={"ingest": "wait"}, gate_file=gate.uri)
         run.pod("ingest")
         run.wait_for_task("ingest", "deferred")
         return run
@@ -71,12 +90,12 @@ def test_every_stage_is_a_pod_and_none_stays(installation: Installation) -> None
 
 
 def test_no_worker_is_held_and_the_log_comes_while_the_pod_runs(
-    installation: Installation, waiting: Callable[..., Run], gate: Path
+    installation: Installation, waiting: Callable[..., Run], gate: Gate
 ) -> None:
     run = waiting()
     assert run.task("ingest")["state"] == "deferred"
     installation.cluster.wait(lambda: len(lines_of(run.log("ingest"))) > 20, "lines in the log")
-    gate.touch()
+    gate.open()
     assert run.end() == "success"
     assert_once_and_whole(run)
 
@@ -90,16 +109,16 @@ def test_a_permanent_failure_fails_at_once_and_a_transient_one_is_retried(instal
     assert "train failed for a permanent reason" in permanent.log("train")
 
 
-def test_a_deleted_pod_is_started_again(installation: Installation, waiting: Callable[..., Run], gate: Path) -> None:
+def test_a_deleted_pod_is_started_again(installation: Installation, waiting: Callable[..., Run], gate: Gate) -> None:
     run = waiting()
     first = run.pod("ingest")
     delete(installation, first)
     run.pod("ingest", other_than=first["metadata"]["name"])
-    gate.touch()
+    gate.open()
     assert_lost_once(run)
 
 
-def test_an_evicted_pod_is_started_again(installation: Installation, waiting: Callable[..., Run], gate: Path) -> None:
+def test_an_evicted_pod_is_started_again(installation: Installation, waiting: Callable[..., Run], gate: Gate) -> None:
     run = waiting()
     pod = run.pod("ingest")
     name = pod["metadata"]["name"]
@@ -107,13 +126,13 @@ def test_an_evicted_pod_is_started_again(installation: Installation, waiting: Ca
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
     installation.cluster.kubectl("create", "--raw", path, "-f", "-", given=json.dumps(eviction))
     run.pod("ingest", other_than=name)
-    gate.touch()
+    gate.open()
     assert_lost_once(run)
     assert "EvictionByEvictionAPI" in run.log("ingest")
 
 
 def test_a_drained_node_gives_its_stage_to_another(
-    installation: Installation, waiting: Callable[..., Run], gate: Path
+    installation: Installation, local_cluster: LocalCluster, waiting: Callable[..., Run], gate: Gate
 ) -> None:
     run = waiting()
     pod = run.pod("ingest")
@@ -124,24 +143,26 @@ def test_a_drained_node_gives_its_stage_to_another(
         assert again["spec"]["nodeName"] != node
     finally:
         installation.cluster.kubectl("uncordon", node)
-    gate.touch()
+    gate.open()
     assert_lost_once(run)
 
 
-def test_a_lost_node_costs_no_retry(installation: Installation, waiting: Callable[..., Run], gate: Path) -> None:
+def test_a_lost_node_costs_no_retry(
+    installation: Installation, local_cluster: LocalCluster, waiting: Callable[..., Run], gate: Gate
+) -> None:
     run = waiting()
     pod = run.pod("ingest")
     name = pod["spec"]["nodeName"]
-    node = installation.cluster.node(int(name.removeprefix("node")))
+    node = local_cluster.node(int(name.removeprefix("node")))
     node.stop_kubelet()
     try:
         again = run.pod("ingest", other_than=pod["metadata"]["name"], seconds=90)
         assert again["spec"]["nodeName"] != name
-        gate.touch()
+        gate.open()
         assert_lost_once(run)
     finally:
         node.start_kubelet()
-        installation.cluster.wait(lambda: installation.cluster.ready_nodes()[name], f"{name} is Ready again")
+        installation.cluster.wait(lambda: local_cluster.ready_nodes()[name], f"{name} is Ready again")
 
 
 def test_more_losses_than_the_budget_fail_the_try(installation: Installation, waiting: Callable[..., Run]) -> None:
@@ -172,7 +193,7 @@ def test_an_out_of_memory_stage_without_more_to_get_fails_by_name(installation: 
     assert "memory_max" in run.log("ingest")
 
 
-def test_an_image_that_does_not_exist_fails_fast(installation: Installation) -> None:
+def test_an_image_that_does_not_exist_fails_fast(installation: Installation, local_cluster: LocalCluster) -> None:
     run = installation.start("absent")
     assert run.end() == "failed"
     assert run.task("ingest")["try_number"] == 1
@@ -180,7 +201,7 @@ def test_an_image_that_does_not_exist_fails_fast(installation: Installation) -> 
     assert "no/such:1" in run.log("ingest")
 
 
-def test_an_image_that_may_not_be_pulled_fails_fast(installation: Installation) -> None:
+def test_an_image_that_may_not_be_pulled_fails_fast(installation: Installation, local_cluster: LocalCluster) -> None:
     with changed(installation, image_pull_policy="Never"):
         run = installation.start("absent")
         assert run.end() == "failed"
@@ -195,22 +216,40 @@ def test_a_secret_that_does_not_exist_fails_fast(installation: Installation) -> 
     assert 'secret "no-such-secret" not found' in run.log("ingest")
 
 
-def test_a_gpu_that_is_nowhere_is_told_and_waited_for(installation: Installation) -> None:
+def test_a_gpu_that_is_nowhere_is_told_and_waited_for(installation: Installation, local_cluster: LocalCluster) -> None:
     run = installation.start("gpu")
     run.wait_for_task("ingest", "deferred")
     installation.cluster.wait(lambda: "Insufficient nvidia.com/gpu" in run.log("ingest"), "the scheduler's words")
-    installation.cluster.give_resource(1, "nvidia.com/gpu", 1)
+    local_cluster.give_resource(1, "nvidia.com/gpu", 1)
     try:
         assert run.end() == "success"
     finally:
-        installation.cluster.give_resource(1, "nvidia.com/gpu", 0)
+        local_cluster.give_resource(1, "nvidia.com/gpu", 0)
 
 
-def test_the_api_server_may_restart(installation: Installation, waiting: Callable[..., Run], gate: Path) -> None:
+def test_a_preempted_pod_is_started_again(installation: Installation, local_cluster: LocalCluster, gate: Gate) -> None:
+    local_cluster.give_resource(1, "nvidia.com/gpu", 1)
+    try:
+        run = installation.start("gpu", behaviour={"ingest": "wait"}, gate_file=gate.uri)
+        first = run.pod("ingest")["metadata"]["name"]
+        installation.cluster.kubectl("apply", "-f", "-", given=URGENT.format(image=image_reference("stage-trivial")))
+        run.pod("ingest", phase="Pending", other_than=first)
+        installation.cluster.kubectl("delete", "pod", "urgent", "--now")
+        run.pod("ingest", other_than=first)
+        gate.open()
+        assert_lost_once(run)
+    finally:
+        installation.cluster.kubectl("delete", "pod", "urgent", "--now", "--ignore-not-found")
+        local_cluster.give_resource(1, "nvidia.com/gpu", 0)
+
+
+def test_the_api_server_may_restart(
+    installation: Installation, local_cluster: LocalCluster, waiting: Callable[..., Run], gate: Gate
+) -> None:
     run = waiting()
-    installation.cluster.stop_api_server()
-    installation.cluster.up()
-    gate.touch()
+    local_cluster.stop_api_server()
+    local_cluster.up()
+    gate.open()
     assert run.end() == "success"
     assert "Infrastructure loss" not in run.log("ingest")
     assert_once_and_whole(run)
@@ -218,40 +257,40 @@ def test_the_api_server_may_restart(installation: Installation, waiting: Callabl
 
 @pytest.mark.parametrize("piece", ["airflow-triggerer", "airflow-scheduler"])
 def test_airflows_own_parts_may_be_killed(
-    installation: Installation, waiting: Callable[..., Run], gate: Path, piece: str
+    installation: Installation, waiting: Callable[..., Run], gate: Gate, piece: str
 ) -> None:
     run = waiting()
     pod = run.pod("ingest")
     kill(installation, piece)
-    gate.touch()
+    gate.open()
     assert run.end(180) == "success"
     assert run.task("ingest")["try_number"] == 1
     assert pod["metadata"]["name"] in run.log("ingest")
     assert_once_and_whole(run)
 
 
-def test_a_killed_workers_pod_is_gone_on_with(installation: Installation, gate: Path) -> None:
+def test_a_killed_workers_pod_is_gone_on_with(installation: Installation, gate: Gate) -> None:
     with changed(installation, deferrable=False):
-        run = installation.start("patient", behaviour={"ingest": "wait"}, gate_file=str(gate))
+        run = installation.start("patient", behaviour={"ingest": "wait"}, gate_file=gate.uri)
         pod = run.pod("ingest")
         installation.cluster.wait(lambda: bool(lines_of(run.log("ingest"))), "the worker reads the log")
         [worker] = find_task_processes(installation)
         os.kill(worker, signal.SIGKILL)
         installation.cluster.wait(lambda: run.task("ingest")["try_number"] == 2, "the next try")
         installation.cluster.wait(lambda: "is still there; going on with it" in run.log("ingest", 2), "it is found")
-        gate.touch()
+        gate.open()
         assert run.end() == "success"
     assert pod["metadata"]["name"] in run.log("ingest", 2)
 
 
 def test_a_stage_that_was_ended_by_a_signal_is_retried(
-    installation: Installation, waiting: Callable[..., Run], gate: Path
+    installation: Installation, waiting: Callable[..., Run], gate: Gate
 ) -> None:
     run = waiting("patient")
     pod = run.pod("ingest")
     installation.cluster.kubectl("-n", NAMESPACE, "exec", pod["metadata"]["name"], "--", "sh", "-c", "kill -TERM 1")
     run.pod("ingest", other_than=pod["metadata"]["name"])
-    gate.touch()
+    gate.open()
     assert run.end() == "success"
     assert run.task("ingest")["try_number"] == 2
     assert "stage ingest was lost: killed by SIGTERM" in run.log("ingest", 1)
@@ -267,7 +306,7 @@ def test_a_task_that_a_person_ends_takes_its_pod_along(
     run.end()
 
 
-def test_two_clears_at_once_make_one_pod(installation: Installation, waiting: Callable[..., Run], gate: Path) -> None:
+def test_two_clears_at_once_make_one_pod(installation: Installation, waiting: Callable[..., Run], gate: Gate) -> None:
     run = waiting()
     first = run.pod("ingest")["metadata"]["name"]
     clears = [
@@ -281,7 +320,7 @@ def test_two_clears_at_once_make_one_pod(installation: Installation, waiting: Ca
     run.pod("ingest", other_than=first)
     alive = [pod for pod in installation.pods(pipeline="small") if "deletionTimestamp" not in pod["metadata"]]
     assert len(alive) == 1
-    gate.touch()
+    gate.open()
     assert run.end() == "success"
 
 
@@ -296,7 +335,8 @@ def test_fused_stages_share_a_pod_and_keep_their_own_logs_and_results(installati
     for stage in ("ingest", "train", "register"):
         assert run.task(stage)["state"] == "success"
         assert [line for line in run.log(stage).splitlines() if line.startswith("fake ")] == [f"fake {stage}: succeed"]
-    results = {path.parent.name for path in installation.folder.glob("artifacts/ops/fused/runs/*/*/result.json")}
+    keys = installation.list_artifacts("fused")
+    results = {key.split("/")[-2] for key in keys if key.endswith("/result.json")}
     assert results == {"ingest", "train", "register"}
     assert len(names_of_pods(run)) == 1
     installation.cluster.wait(lambda: installation.pods(pipeline="fused") == [], "the pod is gone")
@@ -312,14 +352,14 @@ def test_a_fused_stage_that_fails_is_retried_from_itself_on(installation: Instal
 
 
 def test_a_fused_pod_that_is_lost_is_started_again_from_the_stage_that_ran(
-    installation: Installation, gate: Path
+    installation: Installation, gate: Gate
 ) -> None:
-    run = installation.start("fused", behaviour={"train": "wait"}, gate_file=str(gate))
+    run = installation.start("fused", behaviour={"train": "wait"}, gate_file=gate.uri)
     run.wait_for_task("train", "deferred")
     first = run.pod("ingest")
     delete(installation, first)
     run.pod("train")
-    gate.touch()
+    gate.open()
     assert run.end() == "success"
     assert [run.task(stage)["try_number"] for stage in ("ingest", "train", "register")] == [1, 1, 1]
     assert "Infrastructure loss 1 of 3" in run.log("train")
@@ -337,13 +377,13 @@ def test_a_fused_stage_that_is_cleared_is_done_again(installation: Installation)
 
 
 def test_the_janitor_leaves_a_pod_that_somebody_waits_for(
-    installation: Installation, waiting: Callable[..., Run], gate: Path
+    installation: Installation, waiting: Callable[..., Run], gate: Gate
 ) -> None:
     run = waiting()
     janitor = installation.api.trigger("airloom__janitor", {})
     assert installation.api.wait_for_run("airloom__janitor", janitor, 60)["state"] == "success"
     run.pod("ingest")
-    gate.touch()
+    gate.open()
     assert run.end() == "success"
 
 
@@ -375,18 +415,3 @@ def read_command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
-
-
-@contextmanager
-def changed(installation: Installation, **settings: object) -> Iterator[None]:
-    """The cluster file with other settings, for the length of a block."""
-    file = installation.settings.cluster_file
-    assert file is not None
-    text = file.read_text()
-    document = yaml.safe_load(text)
-    document["spec"].update(settings)
-    file.write_text(yaml.safe_dump(document))
-    try:
-        yield
-    finally:
-        file.write_text(text)

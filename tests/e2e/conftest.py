@@ -37,11 +37,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     (pipelines / "examples").mkdir(parents=True)
     shutil.copy(ROOT / "dags" / "pipelines" / "defaults.yaml", pipelines)
     (pipelines / "examples" / "iris.yaml").write_text(IRIS.read_text() + LIVING)
+    dag_files = folder / "dag-files"
+    dag_files.mkdir()
+    shutil.copy(Path(__file__).with_name("deferring_dag.py"), dag_files)
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name, value in {
             "AIRLOOM_HOME": folder / "home",
             "AIRLOOM_DATA_ROOT": folder,
             "AIRLOOM_PIPELINES": pipelines,
+            "AIRLOOM_DAG_FILES": dag_files,
             "AIRLOOM_AIRFLOW_PORT": 0,
             "AIRLOOM_MLFLOW_PORT": 0,
             "AIRLOOM_GATEWAY_PORT": 0,

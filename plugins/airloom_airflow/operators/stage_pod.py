@@ -26,6 +26,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.settings import pod_mutation_hook
+from kubernetes.client import V1ObjectMeta, V1Pod  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
@@ -60,7 +61,6 @@ from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from kubernetes.client import V1Pod  # type: ignore[import-untyped]
 
 _START_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
@@ -130,6 +130,7 @@ class StagePodOperator(KubernetesPodOperator):
         with told_to_airflow():
             self._connect()
             place, launch = load_place(event["place"]), Launch(**event["launch"])
+            self._call_back("on_operator_resuming", context, pod=self._read_for_callbacks(place), event=event)
             answer = self._judge(context, place, PodState(**event["state"]), launch)
             return self._run(context, answer) if isinstance(answer, Launch) else answer
 
@@ -181,20 +182,21 @@ class StagePodOperator(KubernetesPodOperator):
         if self._killed:
             raise AirflowException("the task was ended from outside")
         failed = True
+        pod = self._read_for_callbacks(place)
         try:
-            self._call_back("on_pod_completion", place)
+            self._call_back("on_pod_completion", context, pod=pod)
             answer = self._read_end(self._confirm(place, state), launch)
             failed = isinstance(answer, Launch)
             return answer
         finally:
-            self._call_back("on_pod_teardown", place)
+            self._call_back("on_pod_teardown", context, pod=pod)
             if failed and self._cluster.keep_failed_pods:
                 self._mark(place, labels={JUDGED_LABEL: "true"})
             elif not failed and len(self._stages) > 1:  # the others' answers are still in it
                 self._mark(place, annotations={_taken(self.task_id): str(context["ti"].id)})
             else:
                 self._delete(place, grace_seconds=0)
-            self._call_back("on_pod_cleanup", place)
+            self._call_back("on_pod_cleanup", context, pod=pod)
 
     def _confirm(self, place: PodPlace, state: PodState) -> PodState:
         """What Kubernetes says of a stage that told its own end: only its exit status and termination message count.
@@ -276,7 +278,7 @@ class StagePodOperator(KubernetesPodOperator):
         """Make the pod, or find that it is made already."""
         pod = self._build(context, launch)
         metadata = pod.metadata
-        self._call_back("on_pod_manifest_created", None, pod_request=pod, context=context)
+        self._call_back("on_pod_manifest_created", context, pod_request=pod)
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
@@ -294,7 +296,7 @@ class StagePodOperator(KubernetesPodOperator):
             time.sleep(0.5)
         place = self._find_place(made)
         self.log.info("Pod %s/%s (%s)", place.namespace, place.name, place.uid)
-        self._call_back("on_pod_creation", place)
+        self._call_back("on_pod_creation", context, pod=made)
         return place
 
     def _create(self, pod: V1Pod) -> V1Pod | None:
@@ -459,15 +461,20 @@ class StagePodOperator(KubernetesPodOperator):
             if error.status not in (404, 409):
                 self.log.warning("Pod %s cannot be marked: %s", place.name, error.reason)
 
-    def _call_back(self, name: str, place: PodPlace | None, **more: Any) -> None:
-        """KubernetesPodOperator's callbacks, deferred or not: they all run here, in the worker."""
-        if not self.callbacks:
-            return
-        if place is not None:
-            more["pod"] = self._read(place.name, place.namespace)
-        more = {"client": self.client, "mode": ExecutionMode.SYNC, "operator": self, "context": {}, **more}
+    def _call_back(self, name: str, context: Context, **more: Any) -> None:
+        """KubernetesPodOperator's callbacks, deferred or not: all but `on_pod_starting` and `progress_callback`, which
+        would need the worker while the pod runs."""
         for callback in self.callbacks:
-            getattr(callback, name)(**more)
+            getattr(callback, name)(
+                client=self.client, mode=ExecutionMode.SYNC, operator=self, context=context, **more
+            )  # fmt: skip
+
+    def _read_for_callbacks(self, place: PodPlace) -> V1Pod | None:
+        """The pod as it is now; where it is gone, what identifies it. None: nobody asks."""
+        if not self.callbacks:
+            return None
+        gone = V1Pod(metadata=V1ObjectMeta(name=place.name, namespace=place.namespace, uid=place.uid))
+        return self._read(place.name, place.namespace) or gone
 
 
 def build_pod_environ(stage: StageContext, settings: Settings) -> dict[str, str]:

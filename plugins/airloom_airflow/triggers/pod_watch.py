@@ -157,10 +157,11 @@ class PodWatch:
         while name not in self.pods:
             try:
                 answer = await self.api.read_namespaced_pod(name, self.namespace, _preload_content=False)
+                body = await answer.read()
                 if answer.status == 404:
                     return
                 if answer.status == 200:
-                    self.pods.setdefault(name, _prune(json.loads(await answer.read())))
+                    self.pods.setdefault(name, _prune(json.loads(body)))
                     return
                 raise ConnectionError(f"status {answer.status}")
             except Exception as error:
@@ -192,22 +193,23 @@ class PodWatch:
             _preload_content=False,
             _request_timeout=_WATCH_SECONDS + 30,
         )
-        if answer.status != 200:
-            raise _GoneError if answer.status == 410 else ConnectionError(f"status {answer.status}")
-        async for line in _lines(answer):
-            event = json.loads(line)
-            kind, thing = event["type"], event["object"]
-            if kind == "ERROR":
-                raise _GoneError
-            version = thing["metadata"]["resourceVersion"]
-            name = thing["metadata"].get("name")
-            if kind == "BOOKMARK":
-                continue
-            if kind == "DELETED":
-                self.pods.pop(name, None)
-            else:
-                self.pods[name] = _prune(thing)
-            self.tell(name)
+        with contextlib.closing(answer):
+            if answer.status != 200:
+                raise _GoneError if answer.status == 410 else ConnectionError(f"status {answer.status}")
+            async for line in _lines(answer):
+                event = json.loads(line)
+                kind, thing = event["type"], event["object"]
+                if kind == "ERROR":
+                    raise _GoneError
+                version = thing["metadata"]["resourceVersion"]
+                name = thing["metadata"].get("name")
+                if kind == "BOOKMARK":
+                    continue
+                if kind == "DELETED":
+                    self.pods.pop(name, None)
+                else:
+                    self.pods[name] = _prune(thing)
+                self.tell(name)
         return version
 
     def tell(self, name: str) -> None:
@@ -289,17 +291,18 @@ async def _read_log(watch: PodWatch, place: PodPlace, position: LogPosition, end
                 _preload_content=False,
                 **position.since(),
             )
-            if answer.status == 200:
-                position.reopen()
-                pause = _FIRST_PAUSE_SECONDS
-                async for line in _lines(answer):
-                    position.take(line)
-                    if position.is_over:
-                        watch.tell(place.name)
-                        return
-                return  # an orderly end: the container has ended, and this was all of it
-            if answer.status == 404:
-                return
+            with contextlib.closing(answer):
+                if answer.status == 200:
+                    position.reopen()
+                    pause = _FIRST_PAUSE_SECONDS
+                    async for line in _lines(answer):
+                        position.take(line)
+                        if position.is_over:
+                            watch.tell(place.name)
+                            return
+                    return  # an orderly end: the container has ended, and this was all of it
+                if answer.status == 404:
+                    return
         except Exception as error:
             log.info("the log of pod %s broke off (%s); reading on", place.name, type(error).__name__)
         if was_ended:

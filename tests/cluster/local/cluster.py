@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.cluster import Cluster
 from tests.cluster.local import network
 from tests.cluster.local.credentials import Authority
 from tests.cluster.local.images import write_image
@@ -24,14 +24,8 @@ _CONTROL_PLANE = ("kube-proxy", "kube-scheduler", "kube-controller-manager", "ku
 
 
 @dataclass(frozen=True)
-class LocalCluster:
-    """A cluster by its folder; every method finds what runs by the files there.
-
-    Args:
-        state: the folder, absolute.
-    """
-
-    state: Path
+class LocalCluster(Cluster):
+    """A cluster by its folder; every method finds what runs by the files there."""
 
     @property
     def kubeconfig(self) -> Path:
@@ -135,35 +129,15 @@ class LocalCluster:
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
         return {item["metadata"]["name"]: _is_ready(item) for item in items}
 
-    def kubectl(self, *arguments: str, given: str | None = None) -> str:
-        """kubectl's output, as the administrator.
+    @property
+    def kubectl_program(self) -> Path:
+        return built_programs() / "kubectl"
 
-        Args:
-            given: what it reads as its input.
-
-        Errors:
-            ClusterError: with kubectl's own words.
+    def require(self) -> None:
+        """Errors:
+        ClusterError: a process of the control plane has ended.
         """
-        return run(built_programs() / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments, input=given)
-
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        """Wait until a condition holds; a question that the API server cannot answer yet is asked again.
-
-        Errors:
-            ClusterError: not in time, or a process of the control plane has ended.
-        """
-        deadline = time.monotonic() + seconds
-        last = "it does not hold"
-        while True:
-            try:
-                if condition():
-                    return
-            except ClusterError as error:
-                last = str(error)
-            self.processes.require(*(name for name in self.processes.names() if name in _CONTROL_PLANE))
-            if time.monotonic() > deadline:
-                raise ClusterError(f"not within {seconds:g} s: {what}; {last}")
-            time.sleep(0.1)
+        self.processes.require(*(name for name in self.processes.names() if name in _CONTROL_PLANE))
 
     @property
     def audit_log(self) -> Path:

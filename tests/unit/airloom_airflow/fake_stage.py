@@ -3,7 +3,8 @@
 Started as `<this> -m airloom.stages <stage> [--context FILE] --pointer FILE`. `params.behaviour.<stage>` is one of
 `permanent`, `transient`, `lost`, `hang` (tells its process id in `params.pid_file` and waits), `memory` (takes
 `params.megabytes`) and `wait` (writes numbered lines until `params.gate_file` is there); else it succeeds with
-`params.facts.<stage>` and `params.links.<stage>`. What it was told goes to `params.told_file`.
+`params.facts.<stage>` and `params.links.<stage>`. What it was told goes to `params.told_file`. Its result, and the file
+that it waits for, may lie in a bucket that anybody may read and write, at `AWS_ENDPOINT_URL`.
 """
 
 import hashlib
@@ -14,7 +15,9 @@ import signal
 import sys
 import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import Request, urlopen
 
 EXITS = {"permanent": 65, "transient": 75}
 
@@ -22,6 +25,35 @@ EXITS = {"permanent": 65, "transient": 75}
 def run_folder(run_id: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", run_id).lstrip(".")
     return plain if plain == run_id else f"{plain[:120]}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def find_object(uri: str) -> str:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return f"{os.environ['AWS_ENDPOINT_URL']}/{bucket}/{quote(key)}"
+
+
+def read(uri: str) -> bytes | None:
+    """None: it is not there."""
+    if not uri.startswith("s3:"):
+        path = Path(unquote(urlsplit(uri).path))
+        return path.read_bytes() if path.exists() else None
+    try:
+        with urlopen(find_object(uri)) as answer:
+            return answer.read()
+    except HTTPError as error:
+        if error.code != 404:
+            raise
+        return None
+
+
+def write(uri: str, content: bytes) -> None:
+    if not uri.startswith("s3:"):
+        path = Path(unquote(urlsplit(uri).path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return
+    with urlopen(Request(find_object(uri), data=content, method="PUT")):
+        pass
 
 
 def main(argv: list[str]) -> int:
@@ -42,7 +74,7 @@ def main(argv: list[str]) -> int:
     if behaviour == "memory":
         print(len(b"x" * (params["megabytes"] << 20)), "bytes taken")
     number = 0
-    while behaviour == "wait" and not Path(params["gate_file"]).exists():
+    while behaviour == "wait" and read(params["gate_file"]) is None:
         print(f"line {number}", flush=True)
         number += 1
         time.sleep(0.05)
@@ -57,12 +89,11 @@ def main(argv: list[str]) -> int:
         "ended_at": "2026-01-01T00:00:00+00:00",
     }
     uri = f"{context['pipeline_uri']}/runs/{run_folder(context['run_id'])}/{stage}/result.json"
-    path = Path(unquote(urlsplit(uri).path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result).encode()
-    if path.exists() and json.loads(path.read_text())["attempt"] > context["attempt"]:
+    earlier = read(uri)
+    if earlier is not None and json.loads(earlier)["attempt"] > context["attempt"]:
         return EXITS["transient"]
-    path.write_bytes(text)
+    write(uri, text)
     pointer = {
         "protocol": context["protocol"],
         "result_uri": uri,
