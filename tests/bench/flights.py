@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from unittest.mock import patch
 
 from tests.bench.figures import Figure
@@ -18,11 +17,10 @@ from airloom.embedded.runtime import Runtime
 from airloom.settings import load_settings
 
 _STATE = Path(__file__).parents[2] / "build" / "bench-cluster"
-_RUNS = 3
 
 
 def measure_flights() -> Iterator[Figure]:
-    """Embedded, each stage a pod, and all in one pod; one after another, each after a run that warms up."""
+    """Embedded, each stage a pod, and all in one pod; one after another, each the second of two runs."""
     cluster = LocalCluster(_STATE)
     cluster.down()
     with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name:
@@ -45,14 +43,10 @@ def measure_flights() -> Iterator[Figure]:
 
 
 def _time(*pipelines: str) -> list[float]:
-    """Median seconds of a training of each, in an installation by this process's environment."""
+    """Seconds of a training of each, after one that warms up, in an installation by this process's environment."""
     settings = load_settings()
     with Runtime(settings) as runtime:
         api = runtime.api()
         for pipeline in pipelines:
             api.wait_for_dag(f"ops__{pipeline}__train", 120)
-        runs = {
-            pipeline: [run_pipeline(api, settings, "ops", pipeline) for _ in range(_RUNS + 1)][1:]
-            for pipeline in pipelines
-        }
-    return [median(run.seconds for run in runs[pipeline]) for pipeline in pipelines]
+        return [[run_pipeline(api, settings, "ops", pipeline).seconds for _ in range(2)][-1] for pipeline in pipelines]
