@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -54,24 +56,28 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
+@pytest.fixture(autouse=True)
+def environ() -> Iterator[None]:
+    """As it was, afterwards: OpenLineage's client sets variables of its own."""
+    with patch.dict(os.environ):
+        yield
+
+
 def open_sink(folder: Path, **variables: str) -> LineageSink:
     return EmbeddedPorts(load_settings({"AIRLOOM_HOME": str(folder), **variables}), folder.as_uri()).lineage_sink
 
 
 @pytest.fixture(params=["file", "receiver"])
-def sink(
-    request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> tuple[LineageSink, Events]:
+def sink(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> tuple[LineageSink, Events]:
     if request.param == "file":
         path = tmp_path / "lineage.jsonl"
         return open_sink(tmp_path), lambda: [json.loads(line) for line in path.read_text().splitlines()]
-    return send_to(receiver, tmp_path, monkeypatch), lambda: receiver.received
+    return send_to(receiver, tmp_path), lambda: receiver.received
 
 
-def send_to(receiver: Receiver, folder: Path, monkeypatch: pytest.MonkeyPatch, key: str = "key") -> LineageSink:
+def send_to(receiver: Receiver, folder: Path, key: str = "key") -> LineageSink:
     variables = {"OPENLINEAGE_URL": f"http://127.0.0.1:{receiver.server_port}", "OPENLINEAGE_API_KEY": key}
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    os.environ.update(variables)
     return open_sink(folder, **variables)
 
 
@@ -103,10 +109,8 @@ def test_start_and_end_are_told_as_one_run_below_the_airflow_task(
     assert start["run"]["facets"]["parent"]["run"]["runId"] == PARENT
 
 
-def test_a_receiver_that_refuses_is_an_unavailable_error(
-    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lineage = send_to(receiver, tmp_path, monkeypatch, key="another")
+def test_a_receiver_that_refuses_is_an_unavailable_error(receiver: Receiver, tmp_path: Path) -> None:
+    lineage = send_to(receiver, tmp_path, key="another")
     with pytest.raises(UnavailableError, match=r"lineage could not be sent: .*403"):
         lineage.start(build_context(tmp_path))
     assert receiver.received == []
