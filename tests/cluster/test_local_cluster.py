@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.cluster.local import network
 from tests.cluster.local.cluster import LocalCluster
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -123,6 +124,9 @@ def test_a_second_start_is_quick_and_changes_nothing(local_cluster: LocalCluster
 
 def test_it_comes_up_soon_and_small_and_leaves_nothing(local_cluster: LocalCluster) -> None:
     """Last, for it takes the cluster down; up again for whoever comes after."""
+    bridges = [Path("/sys/class/net", network.pod_bridge(number), "brif") for number in (1, 2)]
+    pod_links = [Path("/sys/class/net", port.name) for bridge in bridges if bridge.exists() for port in bridge.iterdir()]
+    assert pod_links
     local_cluster.down()
     assert local_cluster.processes.names() == []
     assert network.leftovers() == []
@@ -130,6 +134,8 @@ def test_it_comes_up_soon_and_small_and_leaves_nothing(local_cluster: LocalClust
     folder = str(local_cluster.state)
     assert [line for line in Path("/proc/mounts").read_text().splitlines() if folder in line] == []
     assert [path for path in Path("/proc").glob("[0-9]*/cmdline") if folder in read(path)] == []
+    assert [path for path in Path("/var/lib/cni/results").glob("*") if folder in path.read_text()] == []
+    wait_until(lambda: not any(link.exists() for link in pod_links), "the pods' interfaces are gone", 10)
     started = time.monotonic()
     local_cluster.up()
     seconds = time.monotonic() - started

@@ -18,6 +18,8 @@ from tests.cluster.local.programs import ClusterError, run
 PAUSE_IMAGE = "localhost/pause:1"
 _CONTAINER_LOGS = Path("/var/log/containers")
 """Where each kubelet links its containers' logs; it cannot be told another folder."""
+_POD_ADDRESSES = Path("/var/lib/cni/results")
+"""Where containerd's CNI library keeps what it gave each pod; a pod that is killed with its node stays there."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _CONTAINERD = """\
 version = 2
@@ -27,6 +29,7 @@ state = "{folder}/run"
   address = "{folder}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{image}"
+  netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
@@ -117,6 +120,9 @@ class Node:
         for link in _CONTAINER_LOGS.glob("*.log"):
             if link.readlink().is_relative_to(self.folder):
                 link.unlink()
+        for result in _POD_ADDRESSES.glob("*"):
+            if f"{self.folder}/" in result.read_text():
+                result.unlink()
         self._remove_cgroups()
         subprocess.run(["ip", "link", "delete", network.pod_bridge(self.number)], capture_output=True, check=False)
 
