@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import JsonValue
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from airloom.cli.console import Console
 from airloom.errors import AirloomError, ConfigError
 from airloom.protocol import StageContext, StageResult
 from airloom.protocol.context import result_uri

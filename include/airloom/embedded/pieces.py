@@ -28,7 +28,8 @@ _AIRFLOW_PARTS: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("python", "-m", "airloom_airflow.triggerer", "--skip-serve-logs"),
 }
 """As Airflow's health check names them, and how they are started: a program beside Airflow's, and its arguments. The
-log servers of two of them would listen on every address; the API server reads the same folder, and needs none."""
+log servers of two of them would listen on every address; the API server reads the same folder, and needs none. The
+scheduler starts last: a task that it starts asks the API server at once, and would fail its first try without a log."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Piece:
     Attributes:
         ready: whether it does its work now; asked often, so it must be quick and never raise.
         once: it runs to its end.
+        after: the name of another piece that must be ready before this one starts.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Piece:
     environ: Mapping[str, str]
     ready: Callable[[], bool]
     once: bool = False
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
             Piece("airflow-api-server", (str(airflow), "api-server"), airflows, parts.serves),
             *(
                 Piece(f"airflow-{part.replace('_', '-')}", (str(airflow.parent / program), *arguments), airflows,
-                      lambda part=part: parts.healthy(part))  # type: ignore[misc]
+                      lambda part=part: parts.healthy(part),  # type: ignore[misc]
+                      after="airflow-api-server" if part == "scheduler" else "")
                 for part, (program, *arguments) in _AIRFLOW_PARTS.items()
             ),
         ),
