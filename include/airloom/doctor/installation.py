@@ -1,0 +1,214 @@
+"""The machine's own part of an installation: pipeline files, what they read, and the libraries that their stages load.
+
+Nothing here reaches over the network.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from airloom.diagnosis import Diagnosis, right, unchecked, wrong
+from airloom.errors import ConfigError, SpecError
+from airloom.settings import Settings
+from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
+from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, SecretRef, Source, SqlSource
+from airloom.stages.secrets import load_secret
+
+
+def load_pipelines(settings: Settings) -> tuple[list[tuple[Path, Pipeline]], list[Diagnosis]]:
+    """The pipelines that are valid, and what is to be said of the folder and of each file."""
+    folder, check = settings.pipelines, "pipeline files"
+    if not folder.is_dir():
+        remedy = "Make the folder, or set AIRLOOM_PIPELINES to the one that holds <team>/<pipeline>.yaml."
+        return [], [wrong(check, str(folder), "the folder is not there", remedy)]
+    valid: dict[str, tuple[Path, Pipeline]] = {}
+    found: list[Diagnosis] = []
+    for path in find_pipeline_files(folder):
+        try:
+            pipeline = load_pipeline(path, folder, settings.environment)
+        except SpecError as error:
+            for finding in error.findings:
+                place = f"{finding.file}:{finding.line}:{finding.column}" if finding.line else finding.file
+                message = f"{finding.path}: {finding.message}" if finding.path else finding.message
+                found.append(wrong(check, place, message, f"Mend the file; `airloom validate {path}` checks it."))
+            continue
+        if other := valid.get(pipeline.full_name):
+            message = f"{pipeline.full_name} is the pipeline of {other[0]} too"
+            found.append(wrong(check, str(path), message, "Give each a metadata.name of its own."))
+            continue
+        valid[pipeline.full_name] = path, pipeline
+    if not valid and not found:
+        found.append(wrong(check, str(folder), "the folder holds no pipeline files", "Write one: `airloom init`."))
+    if valid:
+        found.append(right(check, str(folder), f"{len(valid)} valid: {', '.join(sorted(valid))}"))
+    return list(valid.values()), found
+
+
+def check_environment(settings: Settings, pipelines: list[tuple[Path, Pipeline]]) -> Iterator[Diagnosis]:
+    """Whether the overlay that AIRLOOM_ENVIRONMENT names is in any file; a name that is in none changes nothing."""
+    if settings.environment is None:
+        return
+    named = any(settings.environment in path.read_text(encoding="utf-8") for path, _ in pipelines)
+    named = named or any(settings.environment in path.read_text() for path in settings.pipelines.rglob("defaults.y*ml"))
+    if named:
+        yield right("settings", "AIRLOOM_ENVIRONMENT", f"the overlay {settings.environment} is in the pipeline files")
+    else:
+        yield wrong(
+            "settings", "AIRLOOM_ENVIRONMENT",
+            f"is {settings.environment!r}, and no pipeline file or defaults file has environments.{settings.environment}",
+            "Set it to the name of an overlay, or leave it unset.",
+        )  # fmt: skip
+
+
+def check_home(settings: Settings) -> Diagnosis:
+    """Whether the home folder can be written, or made."""
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return right("settings", str(settings.home), "the home folder can be written")
+    return wrong(
+        "settings", str(settings.home), f"the home folder cannot be written: {place} is no folder of this user's",
+        "Set AIRLOOM_HOME to a folder that this user can write.",
+    )  # fmt: skip
+
+
+def check_sources(
+    pipelines: list[tuple[Path, Pipeline]], settings: Settings, environ: Mapping[str, str]
+) -> Iterator[Diagnosis]:
+    """Whether the files and secrets that pipelines name are on this machine."""
+    for path, pipeline in pipelines:
+        spec = pipeline.spec
+        sources: dict[str, Source] = {f"spec.data.sources.{name}": source for name, source in spec.data.sources.items()}
+        if spec.score:
+            sources["spec.score.source"] = spec.score.source
+        if spec.monitor and spec.monitor.ground_truth:
+            sources["spec.monitor.ground_truth.source"] = spec.monitor.ground_truth.source
+        for key, source in sources.items():
+            found = _check_source(source, settings, environ)
+            if found is not None:
+                message, remedy = found
+                where = f"{path}: {key}"
+                # a batch arrives when it arrives: what is not there yet is no mistake of the pipeline's
+                late = isinstance(source, BatchesSource) or not key.startswith("spec.data.")
+                late = late and not message.startswith("secret")
+                yield unchecked("sources", where, message, remedy) if late else wrong("sources", where, message, remedy)
+        if spec.score and isinstance(database := getattr(spec.score.sink, "database", None), SecretRef):
+            yield from _check_secret(database, f"{path}: spec.score.sink", environ)
+
+
+def _check_source(source: Source, settings: Settings, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """What is wrong with a source and what to do; None for nothing that can be seen."""
+    if isinstance(source, SqlSource):
+        if isinstance(source.database, SecretRef):
+            for found in _check_secret(source.database, "", environ):
+                return found.message, found.remedy
+        return None
+    if isinstance(source, PackageSource):
+        return None  # `check_libraries` tells it
+    assert isinstance(source, CsvSource | ParquetSource | BatchesSource)
+    if "://" in source.path:
+        return None
+    pattern = str(settings.data_root / source.path)
+    if any(glob.iglob(pattern, recursive=True)):
+        return None
+    return f"there is no file {pattern}", "Put it there, mend the path, or set AIRLOOM_DATA_ROOT to where paths start."
+
+
+def _check_secret(secret: SecretRef, where: str, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+    try:
+        load_secret(secret.secret, environ)
+    except ConfigError as error:
+        first, _, remedy = str(error).partition(". ")
+        yield wrong("sources", where, f"{first}", remedy)
+
+
+def find_extras(pipeline: Pipeline, settings: Settings) -> dict[str, str]:
+    """Extra of the `airloom` dist → what of the pipeline or the installation needs it."""
+    spec = pipeline.spec
+    wanted = {"duckdb": "spec.data", "scikit-learn": "spec.train", "mlflow": "spec.train"}
+    if spec.features:
+        wanted["feast"] = "spec.features"
+    if spec.data.expectations:
+        wanted["great-expectations"] = "spec.data.expectations"
+    if spec.monitor and spec.monitor.drift:
+        wanted["evidently"] = "spec.monitor.drift"
+    if spec.deploy:
+        wanted["serving"] = "spec.deploy"
+    if settings.lineage_path or settings.lineage_receiver:
+        wanted["openlineage"] = "AIRLOOM_LINEAGE_PATH"
+    if settings.artifacts_uri.startswith("s3://"):
+        wanted["s3"] = "AIRLOOM_ARTIFACTS_URI"
+    return wanted
+
+
+def check_libraries(
+    pipelines: list[tuple[Path, Pipeline]], settings: Settings, environ: Mapping[str, str]
+) -> Iterator[Diagnosis]:
+    """Whether this Python has what the pipelines' stages load; where stages run in another, that is told instead."""
+    check = "libraries"
+    if settings.runtime == "kubernetes":
+        yield unchecked(
+            check, "the stages' images", "stages load their libraries from their images, which were not opened",
+            "Run `airloom doctor` in the image, with AIRLOOM_RUNTIME=subprocess.",
+        )  # fmt: skip
+        return
+    python = environ.get("AIRLOOM_STAGE_PYTHON")
+    if python and not Path(python).is_file():
+        remedy = "Set it to the Python of the environment that has airloom and its extras."
+        yield wrong(check, "AIRLOOM_STAGE_PYTHON", f"{python} is not there", remedy)
+        return
+    if python and Path(python).absolute() != Path(sys.executable).absolute():
+        remedy = f"Run `{python} -m airloom doctor`."
+        yield unchecked(check, python, "stages run with this Python, and the doctor with another", remedy)
+        return
+    missing: set[str] = set()
+    for path, pipeline in pipelines:
+        for extra, reason in find_extras(pipeline, settings).items():
+            for library in find_missing(extra):
+                if library not in missing:
+                    missing.add(library)
+                    message = f"{library} is not installed here; {path} needs it ({reason})"
+                    yield wrong(check, library, message, f"pip install 'airloom[{extra}]'")
+        yield from _check_code(path, pipeline, settings)
+    if pipelines and not missing:
+        yield right(check, sys.executable, "the extras that the pipelines need are installed")
+
+
+def find_missing(extra: str) -> Iterator[str]:
+    """Requirements of an extra of the `airloom` dist that are not installed, or in a version that does not do."""
+    for text in importlib.metadata.requires("airloom") or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
+            continue
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{requirement.name}{requirement.specifier}"
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield f"{requirement.name}{requirement.specifier} (there is {version})"
+
+
+def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[Diagnosis]:
+    """Whether the packages that a pipeline names by hand are found; only their top is looked for, no code is run."""
+    train, packages = pipeline.spec.train, {}
+    if train.estimator:
+        packages["spec.train.estimator"] = train.estimator.partition(".")[0]
+    if train.entrypoint:
+        packages["spec.train.entrypoint"] = train.entrypoint.partition(":")[0].partition(".")[0]
+    for name, source in pipeline.spec.data.sources.items():
+        if isinstance(source, PackageSource):
+            packages[f"spec.data.sources.{name}"] = source.package.partition(".")[0]
+    for key, package in packages.items():
+        beside = [settings.data_root / package, settings.data_root / f"{package}.py"]
+        if importlib.util.find_spec(package) is None and not any(place.exists() for place in beside):
+            message = f"there is no Python package {package}, here or in {settings.data_root}"
+            remedy = f"Install the distribution that brings it (perhaps `pip install {package}`), or mend the name."
+            yield wrong("libraries", f"{path}: {key}", message, remedy)
