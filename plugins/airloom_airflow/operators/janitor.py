@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator
 
 from airloom.errors import ConfigError
 from airloom.settings import load_settings
-from airloom_airflow.pods.cluster_file import load_cluster
+from airloom.spec.cluster import load_cluster
 from airloom_airflow.pods.pod import JUDGED_LABEL, SELECTOR, STAGES_ANNOTATION
 
 if TYPE_CHECKING:

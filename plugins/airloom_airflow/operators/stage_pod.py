@@ -35,13 +35,13 @@ from airloom.protocol.context import LineageParent, StageContext, StageGroup, St
 from airloom.protocol.launch import CONTEXT_VARIABLE, StageFailedError, StageInterruptedError, judge_exit
 from airloom.protocol.section import Section
 from airloom.settings import Settings, load_settings
+from airloom.spec.cluster import Cluster, Profile, load_cluster
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
-from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
 from airloom_airflow.pods.pod import (
     CONTAINER,
     GROUP_LABEL,

@@ -16,7 +16,7 @@ from typing import Any
 
 from airloom.errors import ConfigError
 from airloom.protocol.launch import build_environ
-from airloom_airflow.pods.cluster_file import Cluster, Profile
+from airloom.spec.cluster import Cluster, Profile
 from airloom_airflow.pods.providers import Capacity, Placement, build_placement
 
 CONTAINER = "stage"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airloom_airflow.pods.cluster_file import Gpu, Provider
+from airloom.spec.cluster import Gpu, Provider
 
 Capacity = Literal["on-demand", "spot"]
 

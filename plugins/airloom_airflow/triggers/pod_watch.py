@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airloom.protocol.section import Section
-from airloom_airflow.pods.cluster_file import Connection, Limits
+from airloom.spec.cluster import Connection, Limits
 from airloom_airflow.pods.pod import CONTAINER, SELECTOR
 from airloom_airflow.pods.state import PodState, read_state
 

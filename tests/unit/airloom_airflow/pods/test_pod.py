@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airloom.errors import ConfigError, SpecError
-from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
+from airloom.errors import ConfigError
+from airloom.spec.cluster import Cluster, Profile
 from airloom_airflow.pods.pod import PodRequest, build_pod, raise_memory
 from airloom_airflow.pods.schema import require_valid_pod
 
@@ -184,20 +183,3 @@ def test_memory_is_doubled_up_to_its_cap() -> None:
     assert raise_memory(profile, str(4 * 2**30)) == str(5 * 2**30)
     assert raise_memory(profile, str(5 * 2**30)) is None
     assert raise_memory(Profile(), "2Gi") is None
-
-
-def test_an_unknown_profile_is_told_with_those_that_there_are() -> None:
-    cluster = Cluster.model_validate({"images": {"cpu": "x"}, "profiles": {"gpu-large": {}}})
-    with pytest.raises(ConfigError, match="'gpu-huge' is no profile of this installation; it has gpu-large"):
-        cluster.profile("gpu-huge")
-    with pytest.raises(ConfigError, match=r"images\.gpu"):
-        cluster.image(Profile.model_validate({"gpu": {}}))
-
-
-def test_a_mistake_in_the_cluster_file_is_told_with_its_place(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    file.write_text(
-        "apiVersion: airloom.io/v1\nkind: Cluster\nspec:\n  images: {cpu: x}\n  profiles:\n    gpu: {gpus: 1}\n"
-    )
-    with pytest.raises(SpecError, match=r"cluster\.yaml:6:11: spec\.profiles\.gpu\.gpus"):
-        load_cluster(file)
