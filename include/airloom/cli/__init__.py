@@ -26,6 +26,7 @@ COMMANDS = {
     "up": "start the embedded Airflow, MLflow and gateway",
     "down": "stop them",
     "status": "tell what runs, and where",
+    "doctor": "check all that a pipeline will need before its first run",
     "demo": "live the flight pipeline's life on real data",
 }
 

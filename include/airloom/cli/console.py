@@ -6,7 +6,7 @@ from rich import console
 
 
 class Console(console.Console):
-    """rich's, but for a reader that has gone (`| head`): rich exits with status 1, `airloom.cli.main` as other tools."""
+    """rich's, but where a reader has gone (`| head`) rich would exit with 1; `airloom.cli.main` ends as other tools."""
 
     def on_broken_pipe(self) -> None:
         raise  # rich calls this while it handles the BrokenPipeError

@@ -5,15 +5,14 @@ Nothing here reaches over the network.
 
 from __future__ import annotations
 
-import glob
 import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.errors import ConfigError, SpecError
@@ -21,6 +20,8 @@ from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
 from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, SecretRef, Source, SqlSource
 from airloom.stages.secrets import load_secret
+
+_DATA = "spec.data."
 
 
 def load_pipelines(settings: Settings) -> tuple[list[tuple[Path, Pipeline]], list[Diagnosis]]:
@@ -63,7 +64,7 @@ def check_environment(settings: Settings, pipelines: list[tuple[Path, Pipeline]]
     else:
         yield wrong(
             "settings", "AIRLOOM_ENVIRONMENT",
-            f"is {settings.environment!r}, and no pipeline file or defaults file has environments.{settings.environment}",
+            f"is {settings.environment!r}, and no pipeline or defaults file has environments.{settings.environment}",
             "Set it to the name of an overlay, or leave it unset.",
         )  # fmt: skip
 
@@ -91,34 +92,33 @@ def check_sources(
         if spec.monitor and spec.monitor.ground_truth:
             sources["spec.monitor.ground_truth.source"] = spec.monitor.ground_truth.source
         for key, source in sources.items():
-            found = _check_source(source, settings, environ)
-            if found is not None:
-                message, remedy = found
-                where = f"{path}: {key}"
+            for found in _check_source(source, f"{path}: {key}", settings, environ):
                 # a batch arrives when it arrives: what is not there yet is no mistake of the pipeline's
-                late = isinstance(source, BatchesSource) or not key.startswith("spec.data.")
-                late = late and not message.startswith("secret")
-                yield unchecked("sources", where, message, remedy) if late else wrong("sources", where, message, remedy)
+                late = found.check == "sources" and (isinstance(source, BatchesSource) or not key.startswith(_DATA))
+                yield _of_pods(found) if settings.runtime == "kubernetes" else _of_later(found) if late else found
         if spec.score and isinstance(database := getattr(spec.score.sink, "database", None), SecretRef):
-            yield from _check_secret(database, f"{path}: spec.score.sink", environ)
+            for found in _check_secret(database, f"{path}: spec.score.sink", environ):
+                yield _of_pods(found) if settings.runtime == "kubernetes" else found
 
 
-def _check_source(source: Source, settings: Settings, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """What is wrong with a source and what to do; None for nothing that can be seen."""
-    if isinstance(source, SqlSource):
-        if isinstance(source.database, SecretRef):
-            for found in _check_secret(source.database, "", environ):
-                return found.message, found.remedy
-        return None
-    if isinstance(source, PackageSource):
-        return None  # `check_libraries` tells it
+def _of_pods(found: Diagnosis) -> Diagnosis:
+    return replace(found, verdict="not checked", message=f"{found.message} on this machine; pods were not looked into")
+
+
+def _of_later(found: Diagnosis) -> Diagnosis:
+    return replace(found, verdict="not checked", message=f"{found.message} yet")
+
+
+def _check_source(source: Source, where: str, settings: Settings, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+    if isinstance(source, SqlSource) and isinstance(source.database, SecretRef):
+        yield from _check_secret(source.database, where, environ)
+    if isinstance(source, SqlSource | PackageSource) or "://" in source.path:
+        return  # `check_libraries` looks for packages; addresses are the stage's to open
     assert isinstance(source, CsvSource | ParquetSource | BatchesSource)
-    if "://" in source.path:
-        return None
     pattern = str(settings.data_root / source.path)
-    if any(glob.iglob(pattern, recursive=True)):
-        return None
-    return f"there is no file {pattern}", "Put it there, mend the path, or set AIRLOOM_DATA_ROOT to where paths start."
+    if not any(Path("/").glob(pattern.lstrip("/"))):
+        remedy = "Put it there, mend the path, or set AIRLOOM_DATA_ROOT to the folder that paths start from."
+        yield wrong("sources", where, f"there is no file {pattern}", remedy)
 
 
 def _check_secret(secret: SecretRef, where: str, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
@@ -126,7 +126,7 @@ def _check_secret(secret: SecretRef, where: str, environ: Mapping[str, str]) -> 
         load_secret(secret.secret, environ)
     except ConfigError as error:
         first, _, remedy = str(error).partition(". ")
-        yield wrong("sources", where, f"{first}", remedy)
+        yield wrong("secrets", where, first, remedy)
 
 
 def find_extras(pipeline: Pipeline, settings: Settings) -> dict[str, str]:
@@ -182,18 +182,14 @@ def check_libraries(
 
 
 def find_missing(extra: str) -> Iterator[str]:
-    """Requirements of an extra of the `airloom` dist that are not installed, or in a version that does not do."""
+    """Distributions of an extra of the `airloom` dist that are not installed."""
     for text in importlib.metadata.requires("airloom") or ():
-        requirement = Requirement(text)
-        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
-            continue
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            yield f"{requirement.name}{requirement.specifier}"
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            yield f"{requirement.name}{requirement.specifier} (there is {version})"
+        requirement = re.match(r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[\w-]+)['\"]", text)
+        if requirement and requirement["extra"] == extra:
+            try:
+                importlib.metadata.version(requirement["name"])
+            except importlib.metadata.PackageNotFoundError:
+                yield requirement["name"]
 
 
 def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[Diagnosis]:

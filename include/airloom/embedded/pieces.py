@@ -71,7 +71,7 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     Errors:
         ConfigError: Airflow's program is not there.
     """
-    airflow = _find_airflow(environ)
+    airflow = find_airflow(environ)
     home = settings.home
     prepare_airflow(home / "airflow")
     socket_path = home / "run" / "stages.sock"
@@ -180,7 +180,12 @@ def _build_environ(
     }
 
 
-def _find_airflow(environ: Mapping[str, str]) -> Path:
+def find_airflow(environ: Mapping[str, str]) -> Path:
+    """Airflow's program.
+
+    Errors:
+        ConfigError: it is not where it is looked for.
+    """
     given = environ.get("AIRLOOM_AIRFLOW_BIN")
     found = Path(given) if given else Path(sys.prefix).parent / "airflow" / "bin" / "airflow"
     if not found.is_file():
