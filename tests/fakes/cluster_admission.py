@@ -90,7 +90,7 @@ class ClusterAdmission:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> ClusterAdmission:
         self._thread.start()
@@ -179,8 +179,9 @@ class ClusterAdmission:
             if asked is None:
                 return _status(403, f"{forbidden}failed quota: team: must specify {resource} for: stage")
             if asked != most:
-                said = f"exceeded quota: team, requested: {resource}={asked}, used: {resource}=0, limited: {resource}={most}"
-                return _status(403, forbidden + said)
+                told = {"requested": asked, "used": "0", "limited": most}
+                said = ", ".join(f"{word}: {resource}={amount}" for word, amount in told.items())
+                return _status(403, f"{forbidden}exceeded quota: team, {said}")
         return 201, pod
 
     def _find(self, name: str, known: set[str], kind: str) -> tuple[int, Json]:

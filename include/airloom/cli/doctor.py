@@ -51,7 +51,7 @@ def examine(environ: Mapping[str, str], looking: Iterable[str] = ()) -> Iterator
         settings = load_settings(environ)
     except ConfigError as error:
         message, _, remedy = str(error).partition("; ")
-        yield wrong("settings", message.partition(" ")[0], message, remedy.capitalize())
+        yield wrong("settings", message.partition(" ")[0], message, remedy[:1].upper() + remedy[1:])
         return
     yield right("settings", "AIRLOOM_…", f"can be read; stages run as {settings.runtime}")
     yield check_home(settings)

@@ -130,13 +130,12 @@ def _explain_quota(said: str, need: Need) -> Diagnosis:
 
 def explain_object(answer: Answer, need: Need, kind: str, name: str) -> Diagnosis:
     """Of something that a profile or the installation names."""
-    check = kind.lower() if " " in kind else kind
     if answer.is_success:
-        return right(check, need.where, f"{kind} {name} is there")
+        return right(kind, need.where, f"{kind} {name} is there")
     if answer.status == 404:
         remedy = f"Make it in namespace {need.namespace}, or mend the name in the cluster file."
-        return wrong(check, need.where, f"there is no {kind} {name}", remedy)
-    return unchecked(check, need.where, f"whether there is a {kind} {name} was not told: {answer.message}", _SEE)
+        return wrong(kind, need.where, f"there is no {kind} {name}", remedy)
+    return unchecked(kind, need.where, f"whether there is a {kind} {name} was not told: {answer.message}", _SEE)
 
 
 def explain_nodes(answer: Answer, need: Need) -> Iterator[Diagnosis]:

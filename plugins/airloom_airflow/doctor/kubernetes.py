@@ -153,13 +153,10 @@ def _check_named(looker: ApiServer, need: Need) -> Iterator[Diagnosis]:
     if need.profile.queue:
         yield _check_queue(looker, need, need.profile.queue)
     for claim in need.profile.resourceClaims:
-        for key, plural in (
-            ("resourceClaimName", "resourceclaims"),
-            ("resourceClaimTemplateName", "resourceclaimtemplates"),
-        ):
-            if name := claim.get(key):
-                path = f"/apis/resource.k8s.io/v1/namespaces/{need.namespace}/{plural}/{name}"
-                yield explaining.explain_object(looker.get(path), need, key.removesuffix("Name"), name)
+        for kind in ("ResourceClaim", "ResourceClaimTemplate"):
+            if name := claim.get(f"r{kind[1:]}Name"):
+                path = f"/apis/resource.k8s.io/v1/namespaces/{need.namespace}/{kind.lower()}s/{name}"
+                yield explaining.explain_object(looker.get(path), need, kind, name)
 
 
 def _check_queue(looker: ApiServer, need: Need, queue: str) -> Diagnosis:

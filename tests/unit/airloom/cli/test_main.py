@@ -46,9 +46,8 @@ def test_a_reader_that_goes_ends_a_command_as_it_ends_other_tools(
 
 
 def test_make_status_of_an_idle_installation_is_no_error(tmp_path: Path) -> None:
-    told = subprocess.run(
-        ["make", "-s", "status", f"DEMO_HOME={tmp_path / 'demo'}"],
-        cwd=ROOT, env={**os.environ, "AIRLOOM_HOME": str(tmp_path / "home")}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = ["make", "-s", "status", f"DEMO_HOME={tmp_path / 'demo'}"]
+    environ = {**os.environ, "AIRLOOM_HOME": str(tmp_path / "home")}
+    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.splitlines() == [f"{tmp_path / 'home'}: nothing runs", f"{tmp_path / 'demo'}: nothing runs"]

@@ -25,14 +25,16 @@ folder = Path(sys.argv[1])
 
 def build(*_):
     def piece(name, script, after="", once=False):
-        command = (sys.executable, "-c", f"import time; from pathlib import Path; folder = Path({str(folder)!r}); {script}")
+        imports = f"import time; from pathlib import Path; folder = Path({str(folder)!r})"
+        command = (sys.executable, "-c", f"{imports}; {script}")
         return Piece(name, command, os.environ, (folder / name).exists, once=once, after=after)
     stay = "time.sleep(600)"
+    look = "(folder / 'scheduler').write_text(str((folder / 'server').exists()))"
     return Pieces(
         piece("migration", "pass", once=True),
         (),
         (
-            piece("scheduler", f"(folder / 'scheduler').write_text(str((folder / 'server').exists())); {stay}", "server"),
+            piece("scheduler", f"{look}; {stay}", "server"),
             piece("server", f"time.sleep(1); (folder / 'server').touch(); {stay}"),
         ),
     )

@@ -89,7 +89,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     registry = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
-    threading.Thread(target=registry.serve_forever, daemon=True).start()
+    threading.Thread(target=registry.serve_forever, args=(0.02,), daemon=True).start()
     with ClusterAdmission() as api:
         yield World(tmp_path, api, f"127.0.0.1:{registry.server_port}")
     registry.shutdown()
