@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airloom.spec.cluster import Connection
+from airloom_airflow.pods.connection import build_hook_arguments
 
 _SECONDS = 10
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -42,12 +43,7 @@ class ApiServer:
     def __init__(self, connection: Connection) -> None:
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-        self._client = KubernetesHook(
-            conn_id=connection.conn_id,
-            config_file=connection.kubeconfig,
-            cluster_context=connection.context,
-            in_cluster=connection.in_cluster or None,
-        ).get_conn()
+        self._client = KubernetesHook(**build_hook_arguments(connection)).get_conn()
         self.address = str(self._client.configuration.host)
 
     @classmethod

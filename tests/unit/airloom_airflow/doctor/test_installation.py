@@ -39,7 +39,7 @@ def test_a_database_that_was_not_migrated_and_bundles_without_ours_are_told(tmp_
     assert found["stages"]["verdict"] == found["Airflow"]["verdict"] == "right"
 
 
-def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
     ours = {"name": "airloom", "classpath": "airloom_airflow.bundles.PipelineDagBundle", "kwargs": {}}
     found = examine(tmp_path, f"sqlite:////{tmp_path}/none/airflow.db", [ours])
     assert found["database"]["verdict"] == "wrong"
