@@ -16,9 +16,8 @@ from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.embedded.addresses import Addresses, choose_addresses, port_of
-from airloom.embedded.airflow_environment import build_airflow_environ
-from airloom.embedded.pieces import find_airflow
-from airloom.embedded.runtime import Runtime
+from airloom.embedded.airflow_environment import build_airflow_environ, find_airflow
+from airloom.embedded.state import read_state
 from airloom.errors import ConfigError
 from airloom.settings import Settings
 
@@ -33,8 +32,8 @@ def is_embedded(environ: Mapping[str, str]) -> bool:
 
 def find_addresses(settings: Settings, environ: Mapping[str, str]) -> Addresses | None:
     """Where the embedded runtime's pieces listen; None where it does not run."""
-    state = Runtime(settings).state if is_embedded(environ) else None
-    return state.addresses if state else None
+    state = read_state(settings.home) if is_embedded(environ) else None
+    return state.addresses if state and state.alive else None
 
 
 def check_ports(settings: Settings, environ: Mapping[str, str]) -> Diagnosis:

@@ -17,8 +17,7 @@ from pathlib import Path
 import httpx
 
 from airloom.embedded.addresses import Addresses, host_of, port_of
-from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
-from airloom.errors import ConfigError
+from airloom.embedded.airflow_environment import build_airflow_environ, find_airflow, prepare_airflow
 from airloom.settings import Settings
 from airloom.telemetry import SWITCHES
 
@@ -178,22 +177,6 @@ def _build_environ(
         "NO_PROXY": unproxied,
         "no_proxy": unproxied,
     }
-
-
-def find_airflow(environ: Mapping[str, str]) -> Path:
-    """Airflow's program.
-
-    Errors:
-        ConfigError: it is not where it is looked for.
-    """
-    given = environ.get("AIRLOOM_AIRFLOW_BIN")
-    found = Path(given) if given else Path(sys.prefix).parent / "airflow" / "bin" / "airflow"
-    if not found.is_file():
-        raise ConfigError(
-            f"Airflow's program {found} is not there. Run `make setup`, or set AIRLOOM_AIRFLOW_BIN to the `airflow` of "
-            "an environment that has airloom-airflow."
-        )
-    return found
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -296,3 +297,17 @@ def test_a_diagnosis_is_told_in_lines_of_the_width_given() -> None:
     assert lines[0].startswith("WRONG object store: s3://bucket/prefix: it does not")
     assert any(line.startswith("      -> Start it,") for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+def test_the_doctor_itself_needs_no_extra(world: World) -> None:
+    without = ("httpx", "mlflow", "boto3", "duckdb", "pandas", "fastapi", "openlineage")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({without!r})); from airloom.cli import main; "
+        "sys.exit(main(['doctor', '--json']))"
+    )
+    world.set(AIRLOOM_TRACKING_URI="http://127.0.0.1:1")
+    environ = {**os.environ, **world.environ}
+    told = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    wrongs = [found for found in json.loads(told.stdout)["diagnoses"] if found["verdict"] == "wrong"]
+    assert [found["check"] for found in wrongs] == ["MLflow"]
+    assert "pip install 'airloom[mlflow]'" in wrongs[0]["message"]
