@@ -197,6 +197,7 @@ class Cluster(Section):
     images: Images
     """Which image runs stages."""
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """Kubernetes' `imagePullPolicy`."""
     serviceAccountName: str = "airloom-stage"
     """Of stages whose profile and team name none. It needs no rights in the cluster, and no token of it is mounted."""
     workload_identity: bool = False
