@@ -79,6 +79,7 @@ class Profile(Section):
     shared_memory: Quantity | None = None
     """Size of /dev/shm, for data loaders that share tensors."""
     gpu: Gpu | None = None
+    """Left out: none."""
     node_pool: str | None = None
     """The provider's node pool (node group, agent pool)."""
     capacity: Literal["on-demand", "spot"] | None = None
@@ -95,12 +96,19 @@ class Profile(Section):
     """Another cluster than the installation's own, one of `clusters`."""
     limits: Limits = Limits()
     nodeSelector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes, beside those of `node_pool`, `capacity` and `gpu`."""
     affinity: dict[str, Any] | None = None
+    """Kubernetes' own; what `capacity` asks for is added to each of its node selector terms."""
     tolerations: tuple[dict[str, Any], ...] = ()
+    """Kubernetes' own, beside those of `capacity` and `gpu`."""
     runtimeClassName: str | None = None
+    """Kubernetes' own, such as `nvidia` or `gvisor`."""
     priorityClassName: str | None = None
+    """Kubernetes' own."""
     serviceAccountName: str | None = None
+    """Left out: the team's, or the installation's."""
     imagePullSecrets: tuple[str, ...] = ()
+    """Names of Secrets in the team's namespace."""
     resourceClaims: tuple[dict[str, str], ...] = ()
     """Dynamic Resource Allocation: `{name, resourceClaimName}` or `{name, resourceClaimTemplateName}`."""
     podTemplate: dict[str, Any] = Field(default_factory=dict)
@@ -189,6 +197,7 @@ class Cluster(Section):
     images: Images
     """Which image runs stages."""
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """Kubernetes' `imagePullPolicy`."""
     serviceAccountName: str = "airloom-stage"
     """Of stages whose profile and team name none. It needs no rights in the cluster, and no token of it is mounted."""
     workload_identity: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from airloom.errors import ConfigError, SpecError
 from airloom.spec.cluster import Cluster, Connection, Profile, load_cluster
 
+ROOT = Path(__file__).parents[4]
 TEAM_NAMES = st.from_regex(r"[a-c]([_-][a-c]){0,4}", fullmatch=True)
 
 
@@ -175,3 +177,11 @@ def test_a_mistake_in_the_cluster_file_is_told_with_its_place(tmp_path: Path, sp
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     assert load_cluster(write(tmp_path, "")).secrets == ()
     assert load_cluster(write(tmp_path, "  secrets: [s3]\n")).secrets == ("s3",)
+
+
+def test_the_readmes_cluster_file_is_one(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    [text] = [block for block in blocks if "kind: Cluster" in block]
+    (tmp_path / "cluster.yaml").write_text(text)
+    cluster = load_cluster(tmp_path / "cluster.yaml")
+    assert cluster.for_stage("research", "gpu-large")[0].provider == "eks-karpenter"
