@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from airloom.errors import ConfigError, Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, join_path, load_document
-from airloom.spec.pipeline import Name, Section
+from airloom.spec.section import Name, Section
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 """A Kubernetes quantity, such as `500m`, `2` or `4Gi`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from datetime import datetime
 from pathlib import Path
 
 from airloom.errors import DataError
@@ -18,7 +19,8 @@ log = logging.getLogger("airloom.stages.ingest")
 
 
 def _identify(task: StageTask) -> str:
-    return json.dumps({name: task.ports.tables.identify(source) for name, source in _sources(task).items()})
+    digests = {name: task.ports.tables.identify(source) for name, source in _sources(task).items()}
+    return json.dumps([digests, task.context.window_end if task.pipeline.spec.data.timestamp else None])
 
 
 def _run(task: StageTask, outcome: StageOutcome) -> None:
@@ -44,6 +46,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         "columns": columns,
         "query": data.query,
         "window_days": data.window_days,
+        "window_end": task.context.window_end if data.timestamp else None,
         "sources": sources,
         "files": {name: f"sha256:{digest}" for name, digest in digests.items()},
     }
@@ -68,6 +71,9 @@ def _queries(task: StageTask) -> dict[str, str]:
     """The rows, and every feature view's values; each in an order of its own, so that equal content is equal bytes."""
     data = task.pipeline.spec.data
     rows = f"FROM (\n{data.query or _from(next(iter(data.sources)))}\n)"
+    if data.timestamp is not None and task.context.window_end is not None:
+        log.info("rows from %s on are left out", task.context.window_end)
+        rows = _before(rows, data.timestamp, task.context.window_end, keep_undated=not task.context.window_asked)
     if data.window_days is not None:
         rows = (
             f"WITH airloom_rows AS ({rows}) FROM airloom_rows WHERE {_quote(data.timestamp)} > "
@@ -81,6 +87,17 @@ def _queries(task: StageTask) -> dict[str, str]:
         query = f"SELECT {', '.join(map(_quote, wanted))} FROM (\n{view.query or _from(name)}\n)"
         queries[f"view_{name}"] = _ordered(query, wanted)
     return queries
+
+
+def _before(rows: str, timestamp: str, end: str, keep_undated: bool) -> str:
+    """The rows before a moment; a time without a zone is UTC.
+
+    Args:
+        keep_undated: keep a row whose time cannot be read.
+    """
+    microseconds = round(datetime.fromisoformat(end).timestamp() * 1e6)
+    earlier = f"epoch_us(TRY_CAST({_quote(timestamp)} AS TIMESTAMPTZ)) < {microseconds}"
+    return f"FROM ({rows}) WHERE coalesce({earlier}, {str(keep_undated).lower()})"
 
 
 def _from(name: str) -> str:

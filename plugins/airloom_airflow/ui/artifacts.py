@@ -26,7 +26,8 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airloom.errors import AirloomError
 from airloom.settings import load_settings
-from airloom.spec.plan import FAMILIES, build_dag_id
+from airloom.spec.orchestration import FAMILIES
+from airloom.spec.plan import build_dag_id
 from airloom_airflow.objects import NoSuchRangeError, open_object
 
 UNOWNED = "airloom__artifacts"
