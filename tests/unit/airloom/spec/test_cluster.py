@@ -180,7 +180,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 
 
 def test_the_readmes_cluster_file_is_one(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL | re.MULTILINE)
     [text] = [block for block in blocks if "kind: Cluster" in block]
     (tmp_path / "cluster.yaml").write_text(text)
     cluster = load_cluster(tmp_path / "cluster.yaml")
