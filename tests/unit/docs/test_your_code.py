@@ -30,4 +30,4 @@ def test_the_pages_entry_point_trains_by_the_pages_pipeline(tmp_path: Path) -> N
     fit = load_entrypoint(train.entrypoint, tmp_path)
     model = fit(pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]}), pd.Series([0, 0, 1, 1]), dict(train.params))
     assert model.predict_proba(pd.DataFrame({"x": [0.0]})).shape == (1, 2)
-    assert model[-1].C == train.params["C"]
+    assert train.params["C"] == model[-1].C
