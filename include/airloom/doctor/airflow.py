@@ -20,6 +20,7 @@ from airloom.embedded.airflow_environment import build_airflow_environ, find_air
 from airloom.embedded.state import read_state
 from airloom.errors import ConfigError
 from airloom.settings import Settings
+from airloom.telemetry import SWITCHES
 
 _SECONDS = 120
 CHECK = "Airflow"
@@ -27,7 +28,8 @@ CHECK = "Airflow"
 
 def is_embedded(environ: Mapping[str, str]) -> bool:
     """Whether Airflow is the one that `airloom up` starts: nothing here says how another one is set up."""
-    return not any(name == "AIRFLOW_HOME" or name.startswith("AIRFLOW__") for name in environ)
+    told = (name for name in environ if name not in SWITCHES)
+    return not any(name == "AIRFLOW_HOME" or name.startswith("AIRFLOW__") for name in told)
 
 
 def find_addresses(settings: Settings, environ: Mapping[str, str]) -> Addresses | None:
@@ -67,6 +69,8 @@ def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[s
         given = {**environ, "PYTHONWARNINGS": "ignore"}
         if is_embedded(environ):
             addresses = find_addresses(settings, environ)
+            if known := addresses or _expect_addresses(environ):  # what the supervisor tells Airflow
+                given |= {"AIRLOOM_TRACKING_URI": known.mlflow, "AIRLOOM_GATEWAY_URL": known.gateway}
             if addresses is None:
                 given["AIRFLOW_HOME"] = folder  # importing Airflow makes its home
                 arguments = [*arguments, "--not-started"]
@@ -76,6 +80,14 @@ def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[s
                 )
                 given.setdefault("AIRLOOM_STAGE_PYTHON", sys.executable)
         yield from _ask([str(python), "-m", "airloom_airflow.doctor", *arguments], given)
+
+
+def _expect_addresses(environ: Mapping[str, str]) -> Addresses | None:
+    """Where the embedded runtime would listen; None where it could not start, which `check_ports` tells."""
+    try:
+        return choose_addresses(environ)
+    except ConfigError:
+        return None
 
 
 def _ask(command: list[str], environ: Mapping[str, str]) -> Iterator[Diagnosis]:

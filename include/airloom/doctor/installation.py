@@ -18,6 +18,7 @@ from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.errors import ConfigError, SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
+from airloom.spec.document import load_document
 from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, SecretRef, Source, SqlSource
 from airloom.stages.secrets import load_secret
 
@@ -57,9 +58,8 @@ def check_environment(settings: Settings, pipelines: list[tuple[Path, Pipeline]]
     """Whether the overlay that AIRLOOM_ENVIRONMENT names is in any file; a name that is in none changes nothing."""
     if settings.environment is None:
         return
-    named = any(settings.environment in path.read_text(encoding="utf-8") for path, _ in pipelines)
-    named = named or any(settings.environment in path.read_text() for path in settings.pipelines.rglob("defaults.y*ml"))
-    if named:
+    files = [*(path for path, _ in pipelines), *settings.pipelines.rglob("defaults.yaml")]
+    if any(settings.environment in load_document(path).data.get("environments", {}) for path in files):
         yield right("settings", "AIRLOOM_ENVIRONMENT", f"the overlay {settings.environment} is in the pipeline files")
     else:
         yield wrong(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.spec.cluster import Cluster, Profile
@@ -38,12 +39,14 @@ class Need:
     Attributes:
         team: of the pipelines.
         compute: the profile's name.
+        stages: those of all its pipelines that name the profile.
         cluster: what holds for these stages, see `Cluster.for_stage`.
         pod: as Airflow would send it.
     """
 
     team: str
     compute: str
+    stages: frozenset[str]
     cluster: Cluster
     profile: Profile
     pod: Mapping[str, Any]
@@ -56,6 +59,24 @@ class Need:
     def where(self) -> str:
         """Names it in diagnoses."""
         return f"profile {self.compute} of team {self.team}, namespace {self.namespace}"
+
+
+def check_addresses(need: Need, told: Mapping[str, str]) -> Iterator[Diagnosis]:
+    """Whether the servers that stages are told of could be other machines than the pod itself.
+
+    Args:
+        told: variable → address as Airflow tells it; the cluster file's `env` goes before it.
+    """
+    for name, address in {**told, **need.cluster.env}.items():
+        if name not in ("AIRLOOM_TRACKING_URI", "AIRLOOM_GATEWAY_URL", "AWS_ENDPOINT_URL", "OPENLINEAGE_URL"):
+            continue
+        if name == "AIRLOOM_GATEWAY_URL" and "deploy" not in need.stages:
+            continue
+        parts = urlsplit(address)
+        if parts.scheme.startswith("sqlite") or re.match(r"(localhost$|127\.|::1$)", parts.hostname or ""):
+            message = f"{name} is {address} in a pod, which is the pod itself"
+            remedy = "Give an address that pods reach, in `env` of the cluster file (AIRLOOM_LISTEN for `airloom up`)."
+            yield wrong("addresses", need.where, message, remedy)
 
 
 def explain_connection(answer: Answer, where: str) -> Diagnosis:

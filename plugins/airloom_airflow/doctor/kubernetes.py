@@ -14,7 +14,7 @@ from airloom.spec import Pipeline, build_plans, find_pipeline_files, load_pipeli
 from airloom.spec.cluster import Cluster, Connection, load_cluster
 from airloom.spec.plan import find_compute
 from airloom_airflow.doctor import cluster as explaining
-from airloom_airflow.doctor.cluster import RIGHTS, Need
+from airloom_airflow.doctor.cluster import RIGHTS, Need, check_addresses
 from airloom_airflow.doctor.reading import ApiServer
 from airloom_airflow.doctor.registry import check_image
 from airloom_airflow.pods.pod import PodRequest, build_pod
@@ -52,6 +52,9 @@ def check_kubernetes(settings: Settings, kubeconfig: Path | None, context: str |
         yield unchecked("cluster", str(settings.cluster_file), "no valid pipeline asks for a pod", "Add a pipeline.")
     for connection, wanted in needs.items():
         yield from _check_cluster(connection, wanted, cluster, (kubeconfig, context))
+    told = {"AIRLOOM_TRACKING_URI": settings.tracking_uri, "AIRLOOM_GATEWAY_URL": settings.gateway_url}
+    for need in (need for wanted in needs.values() for need in wanted):
+        yield from check_addresses(need, told)
     images: dict[str, tuple[str, str]] = {}
     for need in (need for wanted in needs.values() for need in wanted):
         image = need.pod["spec"]["containers"][0]["image"]
@@ -67,7 +70,7 @@ def check_kubernetes(settings: Settings, kubeconfig: Path | None, context: str |
 def find_needs(cluster: Cluster, settings: Settings) -> Iterator[Need | Diagnosis]:
     """A need for each team and profile that valid pipelines use, or what is wrong with it; invalid ones are not ours to
     tell."""
-    seen: set[tuple[str, str]] = set()
+    uses: dict[tuple[str, str], dict[str, tuple[Path, Pipeline]]] = {}
     for path in find_pipeline_files(settings.pipelines):
         try:
             pipeline = load_pipeline(path, settings.pipelines, settings.environment)
@@ -76,12 +79,13 @@ def find_needs(cluster: Cluster, settings: Settings) -> Iterator[Need | Diagnosi
         for plan in build_plans(pipeline):
             for stage in (task.stage for task in plan.tasks if task.stage != "drift"):
                 use = pipeline.metadata.team, find_compute(pipeline, stage)
-                if use not in seen:
-                    seen.add(use)
-                    yield _build_need(cluster, pipeline, path, stage, use[1])
+                uses.setdefault(use, {}).setdefault(stage, (path, pipeline))
+    for (_, compute), stages in uses.items():
+        yield _build_need(cluster, compute, stages)
 
 
-def _build_need(cluster: Cluster, pipeline: Pipeline, path: Path, stage: str, compute: str) -> Need | Diagnosis:
+def _build_need(cluster: Cluster, compute: str, stages: dict[str, tuple[Path, Pipeline]]) -> Need | Diagnosis:
+    stage, (path, pipeline) = next(iter(stages.items()))
     team = pipeline.metadata.team
     where = f"{path}: compute {compute}"
     try:
@@ -97,7 +101,7 @@ def _build_need(cluster: Cluster, pipeline: Pipeline, path: Path, stage: str, co
         require_valid_pod(pod, f"the pod of {compute}")
     except ConfigError as error:
         return wrong("profiles", where, str(error), "Mend the cluster file or the pipeline file.")
-    return Need(team, compute, ours, profile, pod)
+    return Need(team, compute, frozenset(stages), ours, profile, pod)
 
 
 def _check_cluster(

@@ -20,6 +20,8 @@ import pytest
 from airloom.cli import main
 from airloom.cli.doctor import examine, format_diagnosis
 from airloom.diagnosis import Diagnosis, wrong
+from airloom.doctor.airflow import is_embedded
+from airloom.telemetry import SWITCHES
 
 PIPELINE = """\
 apiVersion: airloom.io/v1
@@ -311,3 +313,9 @@ def test_the_doctor_itself_needs_no_extra(world: World) -> None:
     wrongs = [found for found in json.loads(told.stdout)["diagnoses"] if found["verdict"] == "wrong"]
     assert [found["check"] for found in wrongs] == ["MLflow"]
     assert "pip install 'airloom[mlflow]'" in wrongs[0]["message"]
+
+
+def test_an_airflow_of_ones_own_is_known_by_its_settings_and_not_by_our_switches() -> None:
+    assert is_embedded({"PATH": "/bin", **SWITCHES})
+    assert not is_embedded({"AIRFLOW_HOME": "/opt/airflow"})
+    assert not is_embedded({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"})

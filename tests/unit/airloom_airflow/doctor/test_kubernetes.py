@@ -78,6 +78,7 @@ class World:
                 "AIRLOOM_HOME": str(self.folder / "home"),
                 "AIRLOOM_PIPELINES": str(self.folder / "pipelines"),
                 "AIRLOOM_RUNTIME": "kubernetes",
+                "AIRLOOM_TRACKING_URI": "http://mlflow.example:5000",
                 "AIRLOOM_CLUSTER_FILE": str(file),
             }
         )
@@ -178,6 +179,16 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str]] = {
         lambda w: w.api.state.nodes[0]["spec"]["taints"].append({"key": "team", "value": "x", "effect": "NoSchedule"}),
         "nodes",
         "taint that the pod does not tolerate",
+    ),
+    "MLflow on the pod's own loopback": (
+        lambda w: w.cluster.update(env={"AIRLOOM_TRACKING_URI": "http://127.0.0.1:5000"}),
+        "addresses",
+        "which is the pod itself",
+    ),
+    "gateway on the pod's own loopback": (
+        lambda w: w.pipeline["spec"].update(deploy={"target": "gateway"}),
+        "addresses",
+        "AIRLOOM_GATEWAY_URL is http://127.0.0.1:8090 in a pod",
     ),
     "image not pushed": (
         lambda w: w.profile.update(image=w.profile["image"].replace(":0.1", ":0.2")),
