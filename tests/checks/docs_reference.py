@@ -26,7 +26,7 @@ def build_pipeline_file() -> str:
 
 def build_cluster_file() -> str:
     """Every section of the cluster file."""
-    return _build_model(cluster.Cluster)
+    return _build_model(cluster.ClusterFile)
 
 
 def build_trigger_parameters() -> str:
