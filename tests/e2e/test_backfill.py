@@ -81,7 +81,9 @@ def backfill(installation: Installation, dag_id: str, day: str) -> dict[str, Any
         made = [run for run in installation.api.runs(dag_id) if run["run_type"] == "backfill"]
         return next((run for run in made if str(run["logical_date"]).startswith(day)), None)
 
-    run = wait_until(find, 60, f"a backfill run of {dag_id}")
+    wait_until(lambda: find() is not None, f"a backfill run of {dag_id}")
+    run = find()
+    assert run
     return installation.api.wait_for_run(dag_id, run["dag_run_id"], 180)
 
 
