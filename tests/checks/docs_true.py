@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # `make check` starts this f
 from tests.checks.docs_reference import BUILDERS
 
 from airloom.cli import COMMANDS
-from airloom.spec import cluster, pipeline, sources
+from airloom.spec import cluster, orchestration, parameters, pipeline, sources
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("include", "plugins", "docker", "Makefile", ".ci", "tests/cluster")
@@ -124,7 +124,7 @@ def find_undescribed() -> Iterator[str]:
     """Fields of the pipeline file's and the cluster file's models that say nothing about themselves."""
     models = {
         model
-        for module in (cluster, pipeline, sources)
+        for module in (cluster, orchestration, parameters, pipeline, sources)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
     }

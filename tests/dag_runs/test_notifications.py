@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from tests.dag_runs.conftest import instruct
 from tests.smtp_server import Mailbox, receive_mail
 from tests.unit.airloom_airflow.pipelines import FULL
 
@@ -32,59 +32,49 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
         yield box
 
 
-def instruct(tmp_path: Path, name: str, **instructions: Any) -> None:
-    place = tmp_path / "artifacts" / "ops" / name / "instructions.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(instructions))
-
-
 ALL = notify("failure", "refusal", "breach", "promotion")
 
 
-def test_a_failure_is_told_once_with_its_reason(dags: Callable[..., dict[str, DAG]], tmp_path: Path, mailbox: Mailbox):
+def test_a_failure_is_told_once_with_its_reason(dags: Callable[..., dict[str, DAG]], mailbox: Mailbox):
     train = dags("mailing", FULL + ALL)["train"]
-    instruct(tmp_path, "mailing", behaviour={"train": "permanent"})
+    instruct(train, behaviour={"train": "permanent"})
     train.test()
     assert mailbox.subjects == ["failure of ops.mailing: train failed for a permanent reason (v)"]
     assert mailbox.messages[0]["To"] == "ops@example.org"
 
 
-def test_a_gate_that_says_no_is_a_refusal(dags: Callable[..., dict[str, DAG]], tmp_path: Path, mailbox: Mailbox):
+def test_a_gate_that_says_no_is_a_refusal(dags: Callable[..., dict[str, DAG]], mailbox: Mailbox):
     train = dags("refusing", FULL + ALL)["train"]
-    instruct(tmp_path, "refusing", behaviour={"gate": "permanent"}, errors={"gate": "GateFailedError"})
+    instruct(train, behaviour={"gate": "permanent"}, errors={"gate": "GateFailedError"})
     train.test()
     assert mailbox.subjects == ["refusal of ops.refusing: gate failed for a permanent reason (v)"]
 
 
-def test_a_refusal_that_nobody_asked_for_goes_where_failures_go(
-    dags: Callable[..., dict[str, DAG]], tmp_path: Path, mailbox: Mailbox
-):
+def test_a_refusal_that_nobody_asked_for_goes_where_failures_go(dags: Callable[..., dict[str, DAG]], mailbox: Mailbox):
     train = dags("grumbling", FULL + notify("failure"))["train"]
-    instruct(tmp_path, "grumbling", behaviour={"gate": "permanent"}, errors={"gate": "GateFailedError"})
+    instruct(train, behaviour={"gate": "permanent"}, errors={"gate": "GateFailedError"})
     train.test()
     assert mailbox.subjects == ["refusal of ops.grumbling: gate failed for a permanent reason (v)"]
 
 
-def test_a_breach_and_a_promotion_are_told_and_a_calm_run_is_not(
-    dags: Callable[..., dict[str, DAG]], tmp_path: Path, mailbox: Mailbox
-):
+def test_a_breach_and_a_promotion_are_told_and_a_calm_run_is_not(dags: Callable[..., dict[str, DAG]], mailbox: Mailbox):
     made = dags("telling", FULL.replace("drift: {{", "on_breach: alert, drift: {{") + ALL)
-    instruct(tmp_path, "telling", facts={"monitor": {"breached": False, "reason": "calm"}})
+    instruct(made["monitor"], facts={"monitor": {"breached": False, "reason": "calm"}})
     made["monitor"].test()
     made["train"].test()
     assert mailbox.subjects == []
     facts = {"breached": True, "drift_id": "d1", "reason": "the season turned", "model_version": "3"}
-    instruct(tmp_path, "telling", facts={"monitor": facts, "promote": {"model_version": "4"}})
+    instruct(made["monitor"], facts={"monitor": facts, "promote": {"model_version": "4"}})
     made["monitor"].test()
     made["promote"].test()
     assert mailbox.subjects == [
         "breach of ops.telling: the season turned (v3)",
-        "promotion of ops.telling:  (v4)",
+        "promotion of ops.telling: version 4 is champion now (v4)",
     ]
 
 
 def test_a_notifier_that_cannot_be_loaded_costs_the_run_nothing_and_is_logged(
-    dags: Callable[..., dict[str, DAG]], tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: Any
+    dags: Callable[..., dict[str, DAG]], caplog: pytest.LogCaptureFixture, capsys: Any
 ):
     text = FULL + "  notify: {{promotion: [{{notifier: nowhere.to_be.Found}}]}}\n"
     run = dags("lonely", text)["promote"].test()

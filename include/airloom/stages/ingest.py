@@ -20,7 +20,8 @@ log = logging.getLogger("airloom.stages.ingest")
 
 def _identify(task: StageTask) -> str:
     digests = {name: task.ports.tables.identify(source) for name, source in _sources(task).items()}
-    return json.dumps([digests, task.context.window_end if task.pipeline.spec.data.timestamp else None])
+    context = task.context
+    return json.dumps([digests, *([context.window_end, context.window_asked] if _is_cut(task) else [])])
 
 
 def _run(task: StageTask, outcome: StageOutcome) -> None:
@@ -46,13 +47,14 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         "columns": columns,
         "query": data.query,
         "window_days": data.window_days,
-        "window_end": task.context.window_end if data.timestamp else None,
         "sources": sources,
         "files": {name: f"sha256:{digest}" for name, digest in digests.items()},
     }
     document = json.dumps(manifest, indent=2, sort_keys=True).encode()
     outcome.outputs["manifest"] = store.write(f"{prefix}/manifest.json", document)
     outcome.facts = {"dataset_version": version, "rows": rows, "columns": dict(columns)}
+    if data.timestamp is not None:  # not in the manifest: the same rows are the same version, whoever asked for them
+        outcome.facts["window_end"] = task.context.window_end
     outcome.links["Dataset manifest"] = f"{prefix}/manifest.json"
     outcome.lineage_inputs = [
         build_source(name, _label(source), str(sources[name]["digest"])) for name, source in data.sources.items()
@@ -71,9 +73,9 @@ def _queries(task: StageTask) -> dict[str, str]:
     """The rows, and every feature view's values; each in an order of its own, so that equal content is equal bytes."""
     data = task.pipeline.spec.data
     rows = f"FROM (\n{data.query or _from(next(iter(data.sources)))}\n)"
-    if data.timestamp is not None and task.context.window_end is not None:
+    if _is_cut(task):
         log.info("rows from %s on are left out", task.context.window_end)
-        rows = _before(rows, data.timestamp, task.context.window_end, keep_undated=not task.context.window_asked)
+        rows = _before(rows, str(data.timestamp), str(task.context.window_end), not task.context.window_asked)
     if data.window_days is not None:
         rows = (
             f"WITH airloom_rows AS ({rows}) FROM airloom_rows WHERE {_quote(data.timestamp)} > "
@@ -87,6 +89,10 @@ def _queries(task: StageTask) -> dict[str, str]:
         query = f"SELECT {', '.join(map(_quote, wanted))} FROM (\n{view.query or _from(name)}\n)"
         queries[f"view_{name}"] = _ordered(query, wanted)
     return queries
+
+
+def _is_cut(task: StageTask) -> bool:
+    return task.pipeline.spec.data.timestamp is not None and task.context.window_end is not None
 
 
 def _before(rows: str, timestamp: str, end: str, keep_undated: bool) -> str:

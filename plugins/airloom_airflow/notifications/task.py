@@ -6,7 +6,6 @@ Airflow calls them where the task ran. What a notifier's templates know of it is
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +51,8 @@ class TaskCallback:
         if not self._is_meant(result, context.get("exception")):
             return
         told = {**describe(result, context.get("exception")), "event": self.event, "stage": self.stage}
+        if self.event == "promotion":
+            told["reason"] = f"version {told['model_version']} is champion now"
         notifier = load_notifier(self.notifier.notifier, self.notifier.args)
         notifier({**context, "airloom": {**told, "pipeline": self.pipeline.full_name, "result_uri": uri}})
 
@@ -90,7 +91,7 @@ def is_refusal(result: StageResult | None, exception: Any) -> bool:
     return isinstance(exception, AirflowFailException) and failure is not None and failure.error == _REFUSED
 
 
-def describe(result: StageResult | None, exception: Any) -> Mapping[str, Any]:
+def describe(result: StageResult | None, exception: Any) -> dict[str, Any]:
     """What templates know: reason, model_version and metrics; each is there, if empty."""
     facts = result.facts if result else {}
     reason = str(exception) if exception is not None else facts.get("reason")
