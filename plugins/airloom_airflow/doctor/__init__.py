@@ -2,5 +2,6 @@
 
 `python -m airloom_airflow.doctor` is started by `airloom.doctor.airflow` with Airflow's Python, and prints the
 diagnoses as one line of JSON. `cluster` is pure: answers of an API server to diagnoses; `reading` gets the answers;
-`registry` asks for images; `installation` looks at Airflow. Nothing is changed: pods are tried by `dryRun` only.
+`registry` asks for images; `installation` looks at
+Airflow, `pipelines` at what pipeline files ask of it. Nothing is changed: pods are tried by `dryRun` only.
 """

@@ -12,6 +12,7 @@ from airloom.diagnosis import Diagnosis
 from airloom.settings import load_settings
 from airloom_airflow.doctor.installation import check_airflow, check_requirements
 from airloom_airflow.doctor.kubernetes import check_kubernetes
+from airloom_airflow.doctor.pipelines import check_notifiers
 
 
 def main(arguments: list[str]) -> int:
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> int:
         settings = load_settings()
         yield from check_requirements()
         yield from check_airflow(settings, started=not options.not_started)
+        yield from check_notifiers(settings)
         if settings.runtime == "kubernetes":
             yield from check_kubernetes(settings, options.kubeconfig, options.context)
 

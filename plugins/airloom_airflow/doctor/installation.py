@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.settings import Settings
+from airloom_airflow.doctor.pipelines import check_pools, read_pools
 
 _DIST = "airloom-airflow"
 
@@ -49,7 +50,10 @@ def check_airflow(settings: Settings, *, started: bool, environ: Mapping[str, st
         yield unchecked("database", "airflow.db", message, "Run `airloom up`, then this again.")
         return
     yield check_bundles()
-    yield check_database()
+    database = check_database()
+    yield database
+    if database.verdict == "right":
+        yield from check_pools(settings, read_pools())
     if settings.runtime == "subprocess":
         yield check_stage_python(environ.get("AIRLOOM_STAGE_PYTHON"))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.errors import ConfigError, SpecError
 from airloom.settings import Settings
-from airloom.spec import Pipeline, build_plans, find_pipeline_files, load_pipeline
+from airloom.spec import Pipeline, build_plans
 from airloom.spec.cluster import Cluster, Connection, load_cluster
 from airloom.spec.plan import find_compute
 from airloom_airflow.doctor import cluster as explaining
 from airloom_airflow.doctor.cluster import RIGHTS, Need, check_addresses
+from airloom_airflow.doctor.pipelines import find_valid
 from airloom_airflow.doctor.reading import ApiServer
 from airloom_airflow.doctor.registry import check_image
 from airloom_airflow.pods.pod import PodRequest, build_pod
@@ -71,11 +72,7 @@ def find_needs(cluster: Cluster, settings: Settings) -> Iterator[Need | Diagnosi
     """A need for each team and profile that valid pipelines use, or what is wrong with it; invalid ones are not ours to
     tell."""
     uses: dict[tuple[str, str], dict[str, tuple[Path, Pipeline]]] = {}
-    for path in find_pipeline_files(settings.pipelines):
-        try:
-            pipeline = load_pipeline(path, settings.pipelines, settings.environment)
-        except SpecError:
-            continue
+    for path, pipeline in find_valid(settings):
         for plan in build_plans(pipeline):
             for stage in (task.stage for task in plan.tasks if task.stage != "drift"):
                 use = pipeline.metadata.team, find_compute(pipeline, stage)
