@@ -23,6 +23,8 @@ from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, Parque
 from airloom.stages.secrets import load_secret
 
 _DATA = "spec.data."
+_STORES = {"s3": "s3", "gs": "obstore", "az": "obstore"}
+"""Scheme of the object store's URI → the extra that has it."""
 
 
 def load_pipelines(settings: Settings) -> tuple[list[tuple[Path, Pipeline]], list[Diagnosis]]:
@@ -143,8 +145,8 @@ def find_extras(pipeline: Pipeline, settings: Settings) -> dict[str, str]:
         wanted["serving"] = "spec.deploy"
     if settings.lineage_path or settings.lineage_receiver:
         wanted["openlineage"] = "AIRLOOM_LINEAGE_PATH"
-    if settings.artifacts_uri.startswith("s3://"):
-        wanted["s3"] = "AIRLOOM_ARTIFACTS_URI"
+    if extra := _STORES.get(settings.artifacts_uri.partition(":")[0]):
+        wanted[extra] = "AIRLOOM_ARTIFACTS_URI"
     return wanted
 
 

@@ -20,7 +20,7 @@ _SECONDS = 5.0
 
 
 def check_object_store(settings: Settings) -> Iterator[Diagnosis]:
-    """Whether an object can be written, read and removed; leaves nothing."""
+    """Whether an object can be written, read and removed; leaves none."""
     check, where = "object store", settings.artifacts_uri
     if settings.runtime == "kubernetes" and where.startswith("file:"):
         yield wrong(
