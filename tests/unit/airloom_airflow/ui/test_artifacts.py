@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import obstore
 import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from fastapi.testclient import TestClient
+from obstore.store import AzureStore
 from tests.unit.airloom_airflow import home
 
 from airloom.errors import UnavailableError
@@ -222,11 +224,16 @@ def test_only_a_browser_that_is_not_logged_in_is_sent_to_the_login(client, root,
     assert get("ops/docs/index.html", Accept="text/html").status_code == 403
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", "container"])
 def store(request: pytest.FixtureRequest, root: Path, monkeypatch: pytest.MonkeyPatch):
     """Puts an object into a store of either kind."""
     if request.param == "folder":
         return lambda path, content: (root / path).write_bytes(content)
+    if request.param == "container":
+        container = request.getfixturevalue("container")
+        monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", f"az://{container}/airloom")
+        client = AzureStore(container, client_options={"allow_http": True})
+        return lambda path, content: obstore.put(client, f"airloom/{path}", content)
     bucket, server = request.getfixturevalue("bucket"), request.getfixturevalue("s3_server")
     monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", f"s3://{bucket}/airloom")
     return lambda path, content: server.client.put_object(Bucket=bucket, Key=f"airloom/{path}", Body=content)
