@@ -36,7 +36,7 @@ def check_object_store(settings: Settings) -> Iterator[Diagnosis]:
         store.delete(uri)
     except AirloomError as error:
         remedy = (
-            "See AIRLOOM_ARTIFACTS_URI, and the AWS_… variables for a bucket; writing, reading and removing must do."
+            "See AIRLOOM_ARTIFACTS_URI and the store's own variables (AWS_…, AZURE_…, GOOGLE_…): each of the three must do."
         )
         yield wrong(check, where, str(error), remedy)
         return
