@@ -35,9 +35,7 @@ def check_object_store(settings: Settings) -> Iterator[Diagnosis]:
         read = store.read(uri)
         store.delete(uri)
     except AirloomError as error:
-        remedy = (
-            "See AIRLOOM_ARTIFACTS_URI and the store's own variables (AWS_…, AZURE_…, GOOGLE_…): each of the three must do."
-        )
+        remedy = "See AIRLOOM_ARTIFACTS_URI and the store's own variables (AWS_…, AZURE_…, GOOGLE_…)."
         yield wrong(check, where, str(error), remedy)
         return
     if where.startswith("file:"):
