@@ -62,6 +62,10 @@ class ConfigError(PermanentError):
     """The installation's settings (environment variables, addresses, secrets) are missing or wrong."""
 
 
+class RunParameterError(PermanentError):
+    """A run was started with parameters that its DAG does not take, or that do not fit its pipeline."""
+
+
 class MissingExtraError(ConfigError):
     """An optional library is not installed.
 

@@ -35,7 +35,7 @@ from airloom.protocol.launch import CONTEXT_VARIABLE
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "plugins"))  # `pods` needs no Airflow, so the environment without it can build them
 
-from airloom_airflow.pods.cluster_file import load_cluster  # noqa: E402
+from airloom.spec.cluster import load_cluster  # noqa: E402
 from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest, build_pod  # noqa: E402
 
 _STAGES = ("ingest", "train", "register")
@@ -131,7 +131,8 @@ def _measure(installation: Installation, stock: _Stock) -> Iterator[Figure]:
     for mode, dags in stocks.items():
         peer = _time_together(installation, dags)
         yield Figure(f"{_AT_ONCE} stages at once", together, "s", f"stock, {mode}", peer, 0.5)
-    yield from _measure_waiting(installation, stock, {"ours": ours, **stocks})
+    waiting = [f"{TEAM}__small{number}__train" for number in range(1, _WAITING + 1)]
+    yield from _measure_waiting(installation, stock, {"ours": waiting, **stocks})
 
 
 def _time_stages(installation: Installation, dag_id: str) -> list[float]:
@@ -175,7 +176,8 @@ def _measure_waiting(installation: Installation, stock: _Stock, dags: dict[str, 
         conf = {"behaviour": {"ingest": "wait", "score": "wait"}, "gate_file": gate.uri}
         stock.write(conf)
         runs = [
-            (dag_id, _trigger(installation, dag_id, conf if name == "ours" else {})) for dag_id in dag_ids[:_WAITING]
+            (dag_id, _trigger(installation, dag_id, {"params": conf} if name == "ours" else {}))
+            for dag_id in dag_ids[:_WAITING]
         ]
         try:
             installation.cluster.wait(lambda: _count_running(installation) == _WAITING, "all pods run", 120)

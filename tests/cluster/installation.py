@@ -64,7 +64,7 @@ class Installation:
         """Start the pipeline's training; `conf` tells the fake stages what to do."""
         dag_id = f"{TEAM}__{pipeline}__train"
         self.api.wait_for_dag(dag_id, 60)
-        return Run(self, pipeline, dag_id, self.api.trigger(dag_id, conf))
+        return Run(self, pipeline, dag_id, self.api.trigger(dag_id, {"params": conf} if conf else {}))
 
     def pods(self, **labels: str) -> list[dict[str, Any]]:
         """Pods of the team, by labels `airloom.io/<name>`."""

@@ -1,4 +1,4 @@
-"""What every object store must do; run on the folder store and on a bucket of a real S3 server."""
+"""What every object store must do; run on the folder store, a bucket of a real S3 server, a container of Azurite."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from airloom.ports import ObjectStore
 from airloom.stages.wiring import open_object_store
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", "container"])
 def prefix(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "bucket":
         return f"s3://{request.getfixturevalue('bucket')}/a%20store"
+    if request.param == "container":
+        return f"az://{request.getfixturevalue('container')}/a%20store"
     return (tmp_path / "a store").as_uri()
 
 
@@ -142,7 +144,7 @@ def test_another_scheme_is_refused(store: ObjectStore) -> None:
 
 
 def test_a_place_that_no_store_has_is_a_fault_of_the_settings() -> None:
-    with pytest.raises(ConfigError, match=r"'gopher://x/y'; set AIRLOOM_ARTIFACTS_URI to file:///… or s3://bucket/…"):
+    with pytest.raises(ConfigError, match=r"'gopher://x/y'; set AIRLOOM_ARTIFACTS_URI to file:///…, s3://bucket/…, gs"):
         open_object_store("gopher://x/y")
 
 

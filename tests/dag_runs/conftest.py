@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.unit.airloom_airflow import fake_stage, home
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
+
+
+def instruct(dag: Any, **instructions: Any) -> None:
+    """Say what the fake stages of a DAG's pipeline do, from its next run on."""
+    team, name, _ = dag.dag_id.split("__")
+    place = Path(urlsplit(os.environ["AIRLOOM_ARTIFACTS_URI"]).path) / team / name / "instructions.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(instructions))
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,14 @@ from airflow.models.asset import AssetDagRunQueue, AssetEvent, AssetModel
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import select
+from tests.dag_runs.conftest import instruct
 from tests.unit.airloom_airflow.pipelines import FULL
 
 
-def monitor(dag: DAG, **facts: Any) -> dict[str, str]:
-    """Run the monitor DAG; the states of its tasks."""
-    run = dag.test(run_conf={"facts": {"monitor": facts}})
+def monitor(dag: DAG, conf: dict[str, Any] | None = None, **facts: Any) -> dict[str, str]:
+    """Run the monitor DAG with a stage that finds the facts; the states of its tasks."""
+    instruct(dag, facts={"monitor": facts})
+    run = dag.test(run_conf=conf or {})
     return {task.task_id: str(task.state) for task in run.get_task_instances()}
 
 
@@ -48,6 +50,13 @@ def test_a_drift_asks_for_one_training(dags: Callable[..., dict[str, DAG]]):
     assert monitor(dag, **breach("d1"))["drift"] == "skipped"  # told before
     assert monitor(dag, **breach("d2"))["drift"] == "skipped"  # the cooldown
     assert len(list_events("airloom://ops/drifting/drift")) == 1
+
+
+def test_a_window_that_was_asked_for_asks_for_no_training(dags: Callable[..., dict[str, DAG]]):
+    dag = dags("looking_back")["monitor"]
+    states = monitor(dag, {"window_end": "2026-01-01T00:00:00Z"}, **breach("d1"))
+    assert states == {"monitor": "success", "drift": "skipped"}
+    assert list_events("airloom://ops/looking_back/drift") == []
 
 
 def test_without_a_cooldown_each_drift_asks_for_a_training(dags: Callable[..., dict[str, DAG]]):

@@ -102,7 +102,10 @@ class Bank:
 
     def run(self, stage: str, run_id: str, attempt: int = 1, **params: Any) -> StageResult:
         """One stage's result, good or not."""
-        context = self.context(stage, run_id, attempt, **params)
+        return self.execute(self.context(stage, run_id, attempt, **params))
+
+    def execute(self, context: StageContext) -> StageResult:
+        """The result of a stage that is told just this."""
         pointer = StageRun(context, self.settings, Redactor({**os.environ, **self.environ})).execute()
         return StageResult.from_json(self.ports.object_store.read(pointer.result_uri))
 

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
+from airloom.cli.console import Console
 from airloom.cli.status import find_places
 from airloom.demo.life import Life, landing_folder, wait_for_dags
 from airloom.demo.report import print_story

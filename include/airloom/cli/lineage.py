@@ -12,11 +12,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from airloom.adapters.openlineage.history import ModelHistory, StageRecord
+from airloom.cli.console import Console
 from airloom.errors import ConfigError
 from airloom.settings import load_settings
 

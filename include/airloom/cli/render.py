@@ -44,6 +44,7 @@ def _describe(pipeline: Pipeline, plan: DagPlan) -> dict[str, Any]:
         "dag_id": plan.dag_id,
         "schedule": plan.schedule,
         "triggers": [asset_uri(pipeline, kind) for kind in plan.triggers],
+        "others": plan.others.model_dump(mode="json", include={"assets", "aliases", "when"}) if plan.others else None,
         "tasks": [
             {
                 "task_id": task.stage,
@@ -58,6 +59,9 @@ def _describe(pipeline: Pipeline, plan: DagPlan) -> dict[str, Any]:
 def _tell(dag: dict[str, Any]) -> Iterator[str]:
     starts = [f"cron {dag['schedule']}"] if dag["schedule"] else []
     starts += [f"asset {uri}" for uri in dag["triggers"]]
+    if others := dag["others"]:
+        names = [f"asset {name}" for name in others["assets"]] + [f"alias {name}" for name in others["aliases"]]
+        starts.append((" and " if others["when"] == "all" else " or by ").join(names))
     yield f"DAG {dag['dag_id']}: started by {' or by '.join(starts) or 'hand'}"
     for task in dag["tasks"]:
         after = f" after {', '.join(task['upstream'])}" if task["upstream"] else ""

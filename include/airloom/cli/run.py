@@ -13,17 +13,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import JsonValue
-from rich.console import Console
+from pydantic_core import from_json
 from rich.markup import escape
 from rich.table import Table
 
+from airloom.cli.console import Console
 from airloom.errors import AirloomError, ConfigError
 from airloom.protocol import StageContext, StageResult
 from airloom.protocol.context import result_uri
 from airloom.protocol.launch import StageFailedError, StageInterruptedError, launch_stage
 from airloom.settings import Settings, load_settings
 from airloom.spec import Pipeline, find_root, load_pipeline
-from airloom.spec.plan import FAMILIES, DagPlan, asset_uri, build_plan, build_plans
+from airloom.spec.orchestration import FAMILIES, Family
+from airloom.spec.parameters import apply_parameters, check_parameters
+from airloom.spec.plan import DagPlan, asset_uri, build_plan, build_plans
 from airloom.stages.wiring import EmbeddedPorts
 
 _KEPT_LINES = 400
@@ -41,7 +44,9 @@ def run(arguments: list[str]) -> int:
         raise ConfigError(f"--until {options.until}: the {options.family} plan has no such stage; it has: "
                           f"{', '.join(stages)}")  # fmt: skip
     settings.home.mkdir(parents=True, exist_ok=True)
-    local = LocalRun(pipeline, settings, params=dict(options.param), verbose=options.verbose)
+    params = check_parameters(plan.family, dict(options.param))
+    seen = apply_parameters(pipeline, plan.family, params)
+    local = LocalRun(seen, settings, params=params, verbose=options.verbose)
     local.console.print(f"[bold]{pipeline.full_name}[/bold] {options.family}, run {local.run_id}", highlight=False)
     done = True
     for stage in stages:
@@ -135,6 +140,7 @@ class LocalRun:
             spec=self.pipeline.model_dump(mode="json"),
             pipeline_uri=uri,
             params=self.params,
+            window_end=str(self.params["window_end"]) if "window_end" in self.params else None,
         )
         return empty.model_copy(update={"inputs": {name: result_uri(empty.run_uri, name) for name in self.results}})
 
@@ -160,10 +166,9 @@ def _tell(result: StageResult) -> str:
     return ", ".join(words)
 
 
-def _find_plan(pipeline: Pipeline, family: str) -> DagPlan:
-    for known in FAMILIES:
-        if known == family and (plan := build_plan(pipeline, known)):
-            return plan
+def _find_plan(pipeline: Pipeline, family: Family) -> DagPlan:
+    if plan := build_plan(pipeline, family):
+        return plan
     has = ", ".join(plan.family for plan in build_plans(pipeline))
     raise ConfigError(f"{pipeline.full_name} has no {family} plan; it has: {has}. Add the section for it to its file.")
 
@@ -174,15 +179,21 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--family", choices=FAMILIES, default="train", help="which plan to follow [%(default)s]")
     parser.add_argument("--until", metavar="STAGE", help="the last stage to run")
     parser.add_argument(
-        "--param", action="append", default=[], type=_parse_param, metavar="NAME=VALUE", help="what the run is given"
-    )
+        "--param", action="append", default=[], type=_parse_param, metavar="NAME=VALUE",
+        help="what the run is started with; a mapping is JSON, such as params={\"max_iter\": 10}",
+    )  # fmt: skip
     parser.add_argument("--environment", help="the overlay that applies [AIRLOOM_ENVIRONMENT]")
     parser.add_argument("--verbose", action="store_true", help="show the stages' logs as they come")
     return parser.parse_args(arguments)
 
 
-def _parse_param(text: str) -> tuple[str, str]:
+def _parse_param(text: str) -> tuple[str, JsonValue]:
     name, found, value = text.partition("=")
     if not found or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, value
+    if not value.startswith("{"):
+        return name, value
+    try:
+        return name, from_json(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: the value is no whole JSON: {error}") from error

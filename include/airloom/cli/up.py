@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 
-from rich.console import Console
-
+from airloom.cli.console import Console
 from airloom.cli.status import print_places
 from airloom.embedded.runtime import Runtime
 from airloom.settings import load_settings

@@ -18,8 +18,9 @@ from airloom.embedded.airflow_api import AirflowApi
 from airloom.errors import PermanentError
 from airloom.protocol import StageResult
 from airloom.protocol.context import result_uri, run_folder
+from airloom.spec.orchestration import Family
 from airloom.spec.pipeline import Pipeline
-from airloom.spec.plan import Family, build_plans, dag_id
+from airloom.spec.plan import build_plans, dag_id
 
 _RUN_LIMIT_SECONDS = 180
 _MONTHS = ("", "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",

@@ -8,11 +8,30 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from airloom.errors import ConfigError
+
 USER = "admin"
 _SECRETS = ("fernet", "api", "jwt", "password")
+
+
+def find_airflow(environ: Mapping[str, str]) -> Path:
+    """Airflow's program.
+
+    Errors:
+        ConfigError: it is not where it is looked for.
+    """
+    given = environ.get("AIRLOOM_AIRFLOW_BIN")
+    found = Path(given) if given else Path(sys.prefix).parent / "airflow" / "bin" / "airflow"
+    if not found.is_file():
+        raise ConfigError(
+            f"Airflow's program {found} is not there. Run `make setup`, or set AIRLOOM_AIRFLOW_BIN to the `airflow` of "
+            "an environment that has airloom-airflow."
+        )
+    return found
 
 
 def load_secrets(home: Path) -> dict[str, str]:

@@ -17,8 +17,7 @@ from pathlib import Path
 import httpx
 
 from airloom.embedded.addresses import Addresses, host_of, port_of
-from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
-from airloom.errors import ConfigError
+from airloom.embedded.airflow_environment import build_airflow_environ, find_airflow, prepare_airflow
 from airloom.settings import Settings
 from airloom.telemetry import SWITCHES
 
@@ -28,7 +27,8 @@ _AIRFLOW_PARTS: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("python", "-m", "airloom_airflow.triggerer", "--skip-serve-logs"),
 }
 """As Airflow's health check names them, and how they are started: a program beside Airflow's, and its arguments. The
-log servers of two of them would listen on every address; the API server reads the same folder, and needs none."""
+log servers of two of them would listen on every address; the API server reads the same folder, and needs none. The
+scheduler starts last: a task that it starts asks the API server at once, and would fail its first try without a log."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Piece:
     Attributes:
         ready: whether it does its work now; asked often, so it must be quick and never raise.
         once: it runs to its end.
+        after: the name of another piece that must be ready before this one starts.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Piece:
     environ: Mapping[str, str]
     ready: Callable[[], bool]
     once: bool = False
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     Errors:
         ConfigError: Airflow's program is not there.
     """
-    airflow = _find_airflow(environ)
+    airflow = find_airflow(environ)
     home = settings.home
     prepare_airflow(home / "airflow")
     socket_path = home / "run" / "stages.sock"
@@ -117,7 +119,8 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
             Piece("airflow-api-server", (str(airflow), "api-server"), airflows, parts.serves),
             *(
                 Piece(f"airflow-{part.replace('_', '-')}", (str(airflow.parent / program), *arguments), airflows,
-                      lambda part=part: parts.healthy(part))  # type: ignore[misc]
+                      lambda part=part: parts.healthy(part),  # type: ignore[misc]
+                      after="airflow-api-server" if part == "scheduler" else "")
                 for part, (program, *arguments) in _AIRFLOW_PARTS.items()
             ),
         ),
@@ -174,17 +177,6 @@ def _build_environ(
         "NO_PROXY": unproxied,
         "no_proxy": unproxied,
     }
-
-
-def _find_airflow(environ: Mapping[str, str]) -> Path:
-    given = environ.get("AIRLOOM_AIRFLOW_BIN")
-    found = Path(given) if given else Path(sys.prefix).parent / "airflow" / "bin" / "airflow"
-    if not found.is_file():
-        raise ConfigError(
-            f"Airflow's program {found} is not there. Run `make setup`, or set AIRLOOM_AIRFLOW_BIN to the `airflow` of "
-            "an environment that has airloom-airflow."
-        )
-    return found
 
 
 @functools.cache

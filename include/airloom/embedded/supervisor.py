@@ -108,15 +108,17 @@ class Supervisor:
             self._reap()
             self._fail_if_ended(deadline)
         del self._children[pieces.migration.name]
-        for piece in pieces.airflow:
-            self._spawn(piece)
         waiting = [*pieces.first, *pieces.airflow]
         while waiting:
-            self._tell("starting", ", ".join(piece.name for piece in waiting))
+            names = [piece.name for piece in waiting]
+            for piece in pieces.airflow:
+                if piece.name not in self._children and piece.after not in names:
+                    self._spawn(piece)
+            self._tell("starting", ", ".join(names))
             self._tick()
             self._reap()
             self._fail_if_ended(deadline)
-            waiting = [piece for piece in waiting if not piece.ready()]
+            waiting = [piece for piece in waiting if piece.name not in self._children or not piece.ready()]
 
     def _watch(self) -> None:
         while True:

@@ -37,12 +37,22 @@ class StageContext(VersionedDocument):
     inputs: dict[str, str] = Field(default_factory=dict)
     """Earlier stages of this run → URI of their published results."""
     params: dict[str, JsonValue] = Field(default_factory=dict)
-    """What this run was started with, such as {"version": "3"} for a promotion."""
+    """What this run was started with, such as {"version": "3"} for a promotion. What of it changes the pipeline is
+    in `spec` already."""
     data_interval_end: str | None = None
     """ISO 8601; the end of the schedule's interval, where there is one."""
+    window_end: str | None = None
+    """ISO 8601 with a time zone: rows from then on are not this run's. None: all that are there now."""
+    backfill: bool = False
+    """The run makes up for a past interval: what it finds starts nothing that is live."""
     lineage_parent: LineageParent | None = None
     trace_parent: str | None = None
     """W3C traceparent."""
+
+    @property
+    def window_asked(self) -> bool:
+        """Whether `window_end` is what somebody asked for, not only the time at which a schedule started the run."""
+        return self.backfill or "window_end" in self.params
 
     @property
     def run_uri(self) -> str:

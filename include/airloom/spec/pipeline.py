@@ -1,32 +1,21 @@
 """The pipeline file's models: frozen, strict about keys, no I/O. The JSON Schema is generated from them.
 
 Inside `spec` the words are Airflow's and the vendors' own. Every section but `data` and `train` may be left out; its
-stage is then not made.
+stage is then not made. What is Airflow's alone lies in `orchestration`, where data comes from in `sources`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from airloom.spec.orchestration import Airflow, Notify, Schedule
+from airloom.spec.section import DottedPath, Name, Section
 from airloom.spec.sources import Sink, Source
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=63)]
-"""Lower-case words joined by single `_` or `-`: safe in DAG ids, labels, paths and model names."""
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 """A scikit-learn metric by the name of its function, such as `roc_auc_score`; see `evaluate`."""
-
-DottedPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
-
-
-class Section(BaseModel):
-    """Base of every part of a pipeline file."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", str_strip_whitespace=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
 
 
 class Metadata(Section):
@@ -92,8 +81,8 @@ class Features(Section):
 
     views: dict[Name, FeatureView] = Field(min_length=1)
     """Named Feast feature views."""
-    schedule: str | None = None
-    """Cron of the `features` DAG that materialises afresh. Left out: by hand."""
+    schedule: str | Schedule | None = None
+    """Cron, or a mapping with assets too, of the `features` DAG that materialises afresh. Left out: by hand."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
 
@@ -232,8 +221,10 @@ class Score(Section):
     """Rows to score."""
     sink: Sink
     """Where the rows go, with their predictions."""
-    schedule: str | None = None
-    """Cron of the `score` DAG. Left out: by hand."""
+    window_days: float | None = Field(default=None, gt=0)
+    """Score only the rows of this many days before the newest `data.timestamp`. Left out: all."""
+    schedule: str | Schedule | None = None
+    """Cron, or a mapping with assets too, of the `score` DAG. Left out: by hand."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
 
@@ -278,8 +269,8 @@ class Performance(Section):
 class Monitor(Section):
     """Monitoring of the deployed champion: its logged predictions against its training data and the truth."""
 
-    schedule: str | None = None
-    """Cron of the `monitor` DAG. Left out: by hand."""
+    schedule: str | Schedule | None = None
+    """Cron, or a mapping with assets too, of the `monitor` DAG. Left out: by hand."""
     window_days: float | None = Field(default=None, gt=0)
     """Predictions of this many days before the newest are looked at. Left out: all of the champion's."""
     min_rows: int = Field(default=100, ge=1)
@@ -307,8 +298,8 @@ class Monitor(Section):
 class Spec(Section):
     """The stages of one pipeline."""
 
-    schedule: str | None = None
-    """Cron of the `train` DAG. Left out: by hand and by drift."""
+    schedule: str | Schedule | None = None
+    """Cron, or a mapping with assets too, of the `train` DAG. Left out: by hand and by drift."""
     cache: bool = True
     """Reuse a stage's earlier result when its inputs, code and parameters are the same."""
     retries: int = Field(default=2, ge=0)
@@ -330,6 +321,8 @@ class Spec(Section):
     deploy: Deploy | None = None
     score: Score | None = None
     monitor: Monitor | None = None
+    airflow: Airflow = Airflow()
+    notify: Notify = Notify()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
@@ -340,6 +333,11 @@ class Spec(Section):
             raise ValueError("gates need evaluate: add an evaluate section (it may be empty: `evaluate: {}`)")
         if self.monitor and self.monitor.ground_truth and not self.data.key:
             raise ValueError("monitor.ground_truth needs data.key: the columns that join outcomes to predictions")
+        if self.score and self.score.window_days is not None and self.data.timestamp is None:
+            raise ValueError("score.window_days needs data.timestamp: name the column with the event time")
+        timed = [family for family, options in self.airflow.dags.items() if options.deadline_seconds is not None]
+        if timed and not self.notify.late:
+            raise ValueError(f"deadline_seconds of {', '.join(timed)} calls nobody: list notifiers under notify.late")
         return self
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from airloom.spec.orchestration import FAMILIES, Family, Schedule
 from airloom.spec.pipeline import Pipeline
 
-Family = Literal["train", "features", "score", "monitor", "promote", "rollback"]
 AssetKind = Literal["dataset", "model", "deployment", "drift"]
-
-FAMILIES: tuple[Family, ...] = ("train", "features", "score", "monitor", "promote", "rollback")
 
 
 @dataclass(frozen=True)
@@ -27,18 +25,28 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class DagPlan:
-    """One DAG: started by `schedule` (cron), by any of the assets `triggers`, or by hand."""
+    """One DAG: started by `schedule` (cron), by any of the assets `triggers`, by `others`, or by hand.
+
+    Attributes:
+        others: a schedule whose assets and aliases, which are not this pipeline's own, start the DAG too.
+    """
 
     dag_id: str
     family: Family
     tasks: tuple[TaskPlan, ...]
     schedule: str | None = None
     triggers: tuple[AssetKind, ...] = ()
+    others: Schedule | None = None
 
 
 def dag_id(pipeline: Pipeline, family: Family) -> str:
     """`<team>__<pipeline>__<family>`."""
-    return f"{pipeline.metadata.team}__{pipeline.metadata.name}__{family}"
+    return build_dag_id(pipeline.metadata.team, pipeline.metadata.name, family)
+
+
+def build_dag_id(team: str, name: str, family: Family) -> str:
+    """As `dag_id`, of a pipeline that is known by name alone."""
+    return f"{team}__{name}__{family}"
 
 
 def asset_uri(pipeline: Pipeline, kind: AssetKind) -> str:
@@ -69,20 +77,20 @@ def build_plan(pipeline: Pipeline, family: Family) -> DagPlan | None:
             "register",
         )
         drift: tuple[AssetKind, ...] = ("drift",) if _retrains(pipeline) else ()
-        return DagPlan(name, family, _chain(stages), spec.schedule, drift)
+        return _plan(name, family, stages, spec.schedule, drift)
     if family == "features":
         if spec.features is None:
             return None
-        return DagPlan(name, family, _chain(("ingest", *validate, "features")), spec.features.schedule)
+        return _plan(name, family, ("ingest", *validate, "features"), spec.features.schedule)
     if family == "score":
         if spec.score is None:
             return None
-        return DagPlan(name, family, _chain(("score",)), spec.score.schedule)
+        return _plan(name, family, ("score",), spec.score.schedule)
     if family == "monitor":
         if spec.monitor is None:
             return None
         stages = ("monitor", "drift") if _retrains(pipeline) else ("monitor",)
-        return DagPlan(name, family, _chain(stages), spec.monitor.schedule)
+        return _plan(name, family, stages, spec.monitor.schedule)
     if not uses_champion(pipeline):
         return None
     stages = (family, *(("deploy",) if spec.deploy else ()))
@@ -114,6 +122,20 @@ def uses_champion(pipeline: Pipeline) -> bool:
     """Whether anything of the pipeline works with a champion; only then are promote and rollback made."""
     spec = pipeline.spec
     return any((spec.promote, spec.deploy, spec.score, spec.monitor))
+
+
+def _plan(
+    name: str,
+    family: Family,
+    stages: tuple[str, ...],
+    schedule: str | Schedule | None,
+    triggers: tuple[AssetKind, ...] = (),
+) -> DagPlan:
+    """A plan by what the pipeline file says of its start: a cron, or a whole schedule."""
+    if not isinstance(schedule, Schedule):
+        return DagPlan(name, family, _chain(stages), schedule, triggers)
+    others = schedule if schedule.assets or schedule.aliases else None
+    return DagPlan(name, family, _chain(stages), schedule.cron, triggers, others)
 
 
 _OUTLETS: dict[str, AssetKind] = {"ingest": "dataset", "register": "model", "deploy": "deployment", "drift": "drift"}

@@ -33,6 +33,11 @@ def made_by(version: ModelVersion | None, run_id: str) -> bool:
     return version is not None and version.tags.get(_PROMOTED_BY) == run_id
 
 
+def was_champion(version: ModelVersion) -> bool:
+    """Whether the version is or ever was champion."""
+    return bool(version.tags.get(_PROMOTED_BY))
+
+
 def previous_of(version: ModelVersion) -> str | None:
     """The champion before this one."""
     return version.tags.get(_PREVIOUS) or None

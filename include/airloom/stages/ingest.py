@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from datetime import datetime
 from pathlib import Path
 
 from airloom.errors import DataError
@@ -18,7 +19,9 @@ log = logging.getLogger("airloom.stages.ingest")
 
 
 def _identify(task: StageTask) -> str:
-    return json.dumps({name: task.ports.tables.identify(source) for name, source in _sources(task).items()})
+    digests = {name: task.ports.tables.identify(source) for name, source in _sources(task).items()}
+    context = task.context
+    return json.dumps([digests, *([context.window_end, context.window_asked] if _is_cut(task) else [])])
 
 
 def _run(task: StageTask, outcome: StageOutcome) -> None:
@@ -50,6 +53,8 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     document = json.dumps(manifest, indent=2, sort_keys=True).encode()
     outcome.outputs["manifest"] = store.write(f"{prefix}/manifest.json", document)
     outcome.facts = {"dataset_version": version, "rows": rows, "columns": dict(columns)}
+    if data.timestamp is not None:  # not in the manifest: the same rows are the same version, whoever asked for them
+        outcome.facts["window_end"] = task.context.window_end
     outcome.links["Dataset manifest"] = f"{prefix}/manifest.json"
     outcome.lineage_inputs = [
         build_source(name, _label(source), str(sources[name]["digest"])) for name, source in data.sources.items()
@@ -68,6 +73,9 @@ def _queries(task: StageTask) -> dict[str, str]:
     """The rows, and every feature view's values; each in an order of its own, so that equal content is equal bytes."""
     data = task.pipeline.spec.data
     rows = f"FROM (\n{data.query or _from(next(iter(data.sources)))}\n)"
+    if _is_cut(task):
+        log.info("rows from %s on are left out", task.context.window_end)
+        rows = _before(rows, str(data.timestamp), str(task.context.window_end), not task.context.window_asked)
     if data.window_days is not None:
         rows = (
             f"WITH airloom_rows AS ({rows}) FROM airloom_rows WHERE {_quote(data.timestamp)} > "
@@ -81,6 +89,21 @@ def _queries(task: StageTask) -> dict[str, str]:
         query = f"SELECT {', '.join(map(_quote, wanted))} FROM (\n{view.query or _from(name)}\n)"
         queries[f"view_{name}"] = _ordered(query, wanted)
     return queries
+
+
+def _is_cut(task: StageTask) -> bool:
+    return task.pipeline.spec.data.timestamp is not None and task.context.window_end is not None
+
+
+def _before(rows: str, timestamp: str, end: str, keep_undated: bool) -> str:
+    """The rows before a moment; a time without a zone is UTC.
+
+    Args:
+        keep_undated: keep a row whose time cannot be read.
+    """
+    microseconds = round(datetime.fromisoformat(end).timestamp() * 1e6)
+    earlier = f"epoch_us(TRY_CAST({_quote(timestamp)} AS TIMESTAMPTZ)) < {microseconds}"
+    return f"FROM ({rows}) WHERE coalesce({earlier}, {str(keep_undated).lower()})"
 
 
 def _from(name: str) -> str:

@@ -1,5 +1,6 @@
 """Monitor: the champion's logged predictions against its training data (drift), and against the truth that has
-arrived since (performance). It reads and judges; what follows a breach is Airflow's to do.
+arrived since (performance). It reads and judges; what follows a breach is Airflow's to do. A scheduled or backfill
+run judges the predictions of before its interval's end, always those of today's champion.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -78,7 +80,8 @@ def _watch(task: StageTask, champion: ModelVersion) -> _Watched:
     data, monitor = task.pipeline.spec.data, task.pipeline.spec.monitor
     assert monitor is not None
     rows = task.ports.prediction_log.read(champion.version)
-    window = drop_repeats(in_window(rows, data.timestamp, monitor.window_days), data.key)
+    end = datetime.fromisoformat(task.context.window_end) if task.context.window_end else None
+    window = drop_repeats(in_window(rows, data.timestamp, monitor.window_days, end), data.key)
     return _Watched(champion, window, _digest(window))
 
 
@@ -162,6 +165,7 @@ def _tell(task: StageTask, outcome: StageOutcome, watched: _Watched | None, reas
         "reason": reason,
         "model_version": watched.champion.version if watched else None,
         "window_rows": len(watched.window) if watched else 0,
+        "window_end": task.context.window_end,
         "drift_id": watched.drift_id if watched else None,
     }
     document: dict[str, JsonValue] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airloom.errors import DataError
@@ -27,17 +28,20 @@ class Joined:
         return len(self.truth)
 
 
-def in_window(rows: pd.DataFrame, timestamp: str | None, days: float | None) -> pd.DataFrame:
-    """The rows of so many days before the newest.
+def in_window(
+    rows: pd.DataFrame, timestamp: str | None, days: float | None, end: datetime | None = None
+) -> pd.DataFrame:
+    """The rows before a moment, and of these the ones of so many days before the newest.
 
     Args:
         timestamp: column of the event time, as callers gave it (ISO 8601 text). Where no row has it, the time of the
             request counts. A row without one, among rows that have one, is left out.
         days: None: all rows.
+        end: with its time zone. None: all that are there.
     """
     import pandas as pd
 
-    if days is None or rows.empty:
+    if (days is None and end is None) or rows.empty:
         return rows
     times = pd.to_datetime(rows[RECEIVED_AT], utc=True)
     if timestamp in rows.columns:
@@ -46,7 +50,9 @@ def in_window(rows: pd.DataFrame, timestamp: str | None, days: float | None) -> 
             times = given
             if left := int(given.isna().sum()):
                 log.warning("%d predictions have no %s that can be read; they are left out", left, timestamp)
-    return rows[times > times.max() - pd.Timedelta(days=days)]
+    if end is not None:
+        rows, times = rows[times < end], times[times < end]
+    return rows if days is None else rows[times > times.max() - pd.Timedelta(days=days)]
 
 
 def drop_repeats(rows: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,6 @@
-"""Register: the gated model becomes a version in the registry, as challenger. Only promotion makes a champion."""
+"""Register: the gated model becomes a version in the registry, as challenger (a backfill's does not). Only promotion
+makes a champion.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
             "airloom.gate": "passed" if "gate" in task.inputs else "none",
         },
     )
-    registry.set_alias(name, CHALLENGER, version.version)
+    if not task.context.backfill:  # of a past interval: kept, for comparison, and promoted only by its number
+        registry.set_alias(name, CHALLENGER, version.version)
     outcome.facts = {"model_name": name, "model_version": version.version}
     evaluated = task.inputs.get("evaluate")
     outcome.metrics = dict(evaluated.metrics) if evaluated else {}

@@ -1,9 +1,10 @@
-"""Rollback: the champion before this one returns."""
+"""Rollback: the champion before this one returns, or the earlier champion that was asked for."""
 
 from __future__ import annotations
 
 from airloom.errors import DataError
-from airloom.stages.champion import CHAMPION, made_by, previous_of, restore
+from airloom.ports.model_registry import ModelVersion
+from airloom.stages.champion import CHAMPION, made_by, previous_of, restore, was_champion
 from airloom.stages.facets import build_model
 from airloom.stages.stage import Stage, StageOutcome, StageTask
 
@@ -17,13 +18,27 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     if made_by(champion, task.context.run_id):  # this run was here before, and was killed after its work
         version, left = champion.version, None
     else:
+        target = _find_target(task, champion)
+        restore(registry, champion, target, task.context.run_id)
+        version, left = target.version, champion.version
+    outcome.facts = {"model_name": name, "model_version": version, "previous_version": left}
+    outcome.lineage_outputs = [build_model(task.context, version, {"alias": CHAMPION, "rolled_back": left})]
+
+
+def _find_target(task: StageTask, champion: ModelVersion) -> ModelVersion:
+    registry, name = task.ports.model_registry, task.pipeline.full_name
+    asked = task.context.params.get("version")
+    if asked is None:
         previous = previous_of(champion)
         if previous is None:
             raise DataError(f"version {champion.version} of {name} is its first champion; there is none before it")
-        restore(registry, champion, registry.require(name, previous), task.context.run_id)
-        version, left = previous, champion.version
-    outcome.facts = {"model_name": name, "model_version": version, "previous_version": left}
-    outcome.lineage_outputs = [build_model(task.context, version, {"alias": CHAMPION, "rolled_back": left})]
+        return registry.require(name, previous)
+    target = registry.require(name, str(asked))
+    if target.version == champion.version:
+        raise DataError(f"version {asked} of {name} is the champion already")
+    if not was_champion(target):
+        raise DataError(f"version {asked} of {name} never was champion; run promote with it instead")
+    return target
 
 
 STAGE = Stage(run=_run, reads=("promote",))

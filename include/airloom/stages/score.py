@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airloom.errors import DataError
@@ -25,7 +26,8 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     if champion is None:
         raise DataError(f"model {name} has no champion to score with; train and promote one first")
     metadata: dict[str, Any] = dict(champion.metadata)
-    rows = _fill_features(task, task.ports.tables.load(section.source), metadata)
+    loaded = _in_window(task, task.ports.tables.load(section.source))
+    rows = _fill_features(task, loaded, metadata)
     lacking = [feature for feature in metadata["types"] if feature not in rows.columns]
     if lacking:
         raise DataError(
@@ -48,6 +50,38 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     columns = {column: str(kind) for column, kind in scores.dtypes.items()}
     outcome.lineage_outputs = [build_dataset(task.context, "scores", task.context.run_id, columns)]
     log.info("%d rows scored by version %s into %s", len(scores), champion.version, place)
+
+
+def _in_window(task: StageTask, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the run's window; a schedule's run of rows without a time scores them all.
+
+    Errors:
+        DataError: no row lies in it, or rows have no time and it was asked for.
+    """
+    import pandas as pd
+
+    section, timestamp = task.pipeline.spec.score, task.pipeline.spec.data.timestamp
+    assert section is not None
+    end, days = task.context.window_end, section.window_days
+    if end is None and days is None:
+        return rows
+    if timestamp not in rows.columns:
+        if days is None and not task.context.window_asked:
+            return rows
+        raise DataError(
+            f"score goes by the rows' time here, and score.source gives no column {timestamp!r} (data.timestamp). "
+            f"It gives: {', '.join(map(str, rows.columns))}"
+        )
+    times = pd.to_datetime(rows[timestamp], utc=True, errors="coerce")
+    inside = times.notna()
+    if end is not None:
+        inside &= times < datetime.fromisoformat(end)
+    if days is not None:
+        inside &= times > times[inside].max() - pd.Timedelta(days=days)
+    if not inside.any():
+        raise DataError(f"none of the {len(rows)} rows of score.source lies in this run's window, before {end}")
+    log.info("%d of %d rows lie in this run's window", int(inside.sum()), len(rows))
+    return rows[inside]
 
 
 def _fill_features(task: StageTask, rows: pd.DataFrame, metadata: dict[str, Any]) -> pd.DataFrame:

@@ -117,4 +117,11 @@ def open_object_store(uri: str) -> ObjectStore:
         from airloom.adapters.s3 import S3ObjectStore
 
         return S3ObjectStore()
-    raise ConfigError(f"no object store has {uri!r}; set AIRLOOM_ARTIFACTS_URI to file:///… or s3://bucket/…")
+    if scheme in ("gs", "az"):
+        from airloom.adapters.obstore import CloudObjectStore
+
+        return CloudObjectStore()
+    raise ConfigError(
+        f"no object store has {uri!r}; set AIRLOOM_ARTIFACTS_URI to file:///…, s3://bucket/…, gs://bucket/… or "
+        "az://container/…"
+    )

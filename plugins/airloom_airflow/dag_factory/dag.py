@@ -1,4 +1,4 @@
-"""What every family's DAG has: its name and documentation, its schedule, its chain of stages. Families call it."""
+"""A family's DAG: its name, its parameters, its chain of stages with their options, and who is notified."""
 
 from __future__ import annotations
 
@@ -8,51 +8,54 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
-from airflow.sdk import DAG, Asset, CronTriggerTimetable
-from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
+from airflow.sdk import DAG, Param
 
 from airloom.settings import load_settings
+from airloom.spec.parameters import build_forms
 from airloom.spec.pipeline import Pipeline
-from airloom.spec.plan import AssetKind, DagPlan, TaskPlan, asset_uri, build_groups
+from airloom.spec.plan import DagPlan, TaskPlan, build_groups, dag_id
+from airloom_airflow.dag_factory.documentation import PURPOSES, build_documentation
+from airloom_airflow.dag_factory.schedule import build_asset, build_schedule
+from airloom_airflow.notifications import build_callbacks, build_deadlines
+from airloom_airflow.operators.stage_context import is_backfill
 from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
+from airloom_airflow.sensors.drift import DriftSensor
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
 
-_DOCUMENTATION = """\
-{purpose}
-
-{description}
-
-Pipeline `{name}`, made from {source}.
-"""
+_DRIFT = "drift"
 
 
-def build_family_dag(pipeline: Pipeline, plan: DagPlan, source: str, purpose: str) -> DAG:
-    """An empty DAG of a family.
+def build_dag(pipeline: Pipeline, plan: DagPlan, source: str) -> DAG:
+    """One DAG of a pipeline.
 
     Args:
         pipeline: the resolved pipeline file.
-        plan: the DAG's plan.
-        source: the pipeline file and the digest of what it resolves to.
-        purpose: one sentence on what the family does.
+        plan: which of its DAGs.
+        source: the pipeline file and the digest of what it resolves to, shown in the DAG's documentation. With the
+            digest every change of the pipeline is a new version of the DAG.
     """
-    metadata = pipeline.metadata
-    return DAG(
+    metadata, airflow = pipeline.metadata, pipeline.spec.airflow
+    options = airflow.find_dag_options(plan.family)
+    dag = DAG(
         plan.dag_id,
-        description=" – ".join(part for part in (metadata.description.rstrip("."), purpose) if part),
-        doc_md=_DOCUMENTATION.format(
-            purpose=purpose,
-            description=metadata.description,
-            name=pipeline.full_name,
-            source=source,
-        ),
+        description=" – ".join(part for part in (metadata.description.rstrip("."), PURPOSES[plan.family]) if part),
+        doc_md=build_documentation(pipeline, plan, source),
         schedule=build_schedule(pipeline, plan),
-        catchup=False,
-        max_active_runs=1,
+        catchup=options.catchup,
+        max_active_runs=options.max_active_runs,
         tags={metadata.team, plan.family, *metadata.tags},
+        start_date=airflow.started_at,
+        **build_deadlines(pipeline, options.deadline_seconds),
         **_load_settings(),
     )
+    _add_tasks(dag, pipeline, plan.tasks)
+    # Last, and not given to DAG(): that would validate the defaults on every parse, and every task would copy them all,
+    # which together doubles what a pipeline takes. A run looks the DAG's up beside the task's.
+    for name, (description, schema) in build_forms(plan.family).items():
+        dag.params[name] = Param(None, description, source="dag", schema=schema)
+    return dag
 
 
 @functools.cache
@@ -68,20 +71,6 @@ def _load_settings() -> dict[str, Any]:
     }
 
 
-def build_schedule(pipeline: Pipeline, plan: DagPlan) -> Any:
-    """The cron, the assets, either of both, or None: by hand."""
-    assets = [build_asset(pipeline, kind) for kind in plan.triggers]
-    if plan.schedule is None:
-        return assets or None
-    cron = CronTriggerTimetable(plan.schedule, timezone="UTC")
-    return AssetOrTimeSchedule(timetable=cron, assets=assets) if assets else cron
-
-
-def build_asset(pipeline: Pipeline, kind: AssetKind) -> Asset:
-    """The Airflow asset behind one of the pipeline's kinds."""
-    return Asset(asset_uri(pipeline, kind))
-
-
 def find_stage_operator(runtime: str) -> Callable[..., BaseOperator]:
     """The operator of the installation's runtime; Kubernetes' libraries are loaded only where they are used."""
     if runtime == "subprocess":
@@ -91,26 +80,49 @@ def find_stage_operator(runtime: str) -> Callable[..., BaseOperator]:
     return StagePodOperator
 
 
-def add_stages(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> dict[str, BaseOperator]:
-    """The stages as tasks, in their order; by name."""
+def _add_tasks(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> None:
+    """The stages as tasks, in their order; last, in the `monitor` DAG, what asks for a retraining."""
     runtime = load_settings().runtime
     stage_operator = find_stage_operator(runtime)
     groups = build_groups(pipeline, tuple(task.stage for task in tasks)) if runtime == "kubernetes" else {}
     spec = pipeline.spec
-    retry_delay = timedelta(seconds=spec.retry_delay_seconds)
+    every = {"dag": dag, "owner": pipeline.metadata.owner, "retry_delay": timedelta(seconds=spec.retry_delay_seconds)}
     made: dict[str, BaseOperator] = {}
     for task in tasks:
-        made[task.stage] = operator = stage_operator(
-            task_id=task.stage,
-            dag=dag,
-            pipeline=pipeline,
-            earlier=tuple(made),
-            owner=pipeline.metadata.owner,
-            retries=spec.retries,
-            retry_delay=retry_delay,
-            outlets=[build_asset(pipeline, kind) for kind in task.outlets],
-            **({"group": groups[task.stage]} if groups else {}),
-        )
+        given = {**every, **_build_options(pipeline, task.stage), **build_callbacks(pipeline, task.stage)}
+        if task.stage == _DRIFT:
+            operator: BaseOperator = DriftSensor(
+                task_id=_DRIFT,
+                pipeline=pipeline,
+                train_dag_id=dag_id(pipeline, "train"),
+                asset=build_asset(pipeline, "drift"),
+                retries=max(1, spec.retries),  # a deferred task may be lost once without harm
+                **given,
+            )
+        else:
+            operator = stage_operator(
+                task_id=task.stage,
+                pipeline=pipeline,
+                earlier=tuple(made),
+                retries=spec.retries,
+                outlets=[build_asset(pipeline, kind) for kind in task.outlets],
+                **({"group": groups[task.stage]} if groups else {}),
+                **({"pre_execute": _update_no_live_asset} if "model" in task.outlets else {}),
+                **given,
+            )
         for name in task.upstream:
             operator.set_upstream(made[name])
-    return made
+        made[task.stage] = operator
+
+
+def _build_options(pipeline: Pipeline, task: str) -> dict[str, Any]:
+    """Airflow's options of a task, those alone that the pipeline file gives."""
+    options = pipeline.spec.airflow.find_task_options(task).model_dump(exclude_none=True)
+    seconds = options.pop("execution_timeout_seconds", None)
+    return {**options, "execution_timeout": timedelta(seconds=seconds)} if seconds else options
+
+
+def _update_no_live_asset(context: Context) -> None:
+    """A backfill's model is of a past interval: it is registered, and no promotion is started for it."""
+    if is_backfill(context["dag_run"]):
+        context["task"].outlets = []

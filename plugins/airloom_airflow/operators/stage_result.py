@@ -13,7 +13,7 @@ def load_result(uri: str, digest: str | None = None) -> StageResult:
     """Read a result document, whole or not at all.
 
     Args:
-        uri: `file:///…` or `s3://bucket/key`.
+        uri: `file:///…`, `s3://bucket/key`, `gs://bucket/key` or `az://container/key`.
         digest: `sha256:<hex>` that the bytes must have, where it is known.
 
     Errors:

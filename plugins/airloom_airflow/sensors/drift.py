@@ -19,7 +19,7 @@ from airloom.protocol.result import StageResult
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.failures import told_to_airflow
-from airloom_airflow.operators.stage_context import published_result_uri
+from airloom_airflow.operators.stage_context import is_backfill, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
 from airloom_airflow.triggers.drift import DriftTrigger
 
@@ -59,13 +59,27 @@ class DriftEvent:
 class DriftSensor(BaseSensorOperator):
     """Ask for retraining once a drift, at most once a cooldown, and not while a training is under way.
 
+    In a DAG written by hand it comes after the `monitor` stage of the same run, whose verdict it reads:
+
+        pipeline = load_pipeline(Path("/pipelines/ops/flight_delay.yaml"), Path("/pipelines"))
+        drift = Asset("airloom://ops/flight_delay/drift")
+        with DAG("watch_flights", schedule="@hourly"):
+            monitor = StageSubprocessOperator(task_id="monitor", pipeline=pipeline)
+            monitor >> DriftSensor(
+                task_id="drift", pipeline=pipeline, train_dag_id="ops__flight_delay__train", asset=drift, retries=1
+            )
+
+    Whatever is scheduled on the asset starts by its event; skipping says that nothing needs to. `retries` of at least
+    one let a deferred task be lost once without harm.
+
     Args:
         pipeline: the resolved pipeline file, with a `monitor` section.
-        train_dag_id: the DAG that retrains.
-        asset: the pipeline's drift asset.
+        train_dag_id: the DAG that retrains; while a run of it is under way, the sensor waits, at most a day.
+        asset: what is updated, such as the pipeline's drift asset. The cooldown goes by its earlier events.
         kwargs: Airflow's own.
 
-    It succeeds with an event of the asset (extra: drift_id, model_version, reason, result_uri), or is skipped.
+    It succeeds with an event of the asset (extra: drift_id, model_version, reason, result_uri), or is skipped: no
+    breach, a drift asked for before, the cooldown, or a run that judged a past window.
     """
 
     def __init__(self, *, pipeline: Pipeline, train_dag_id: str, asset: Asset, **kwargs: Any) -> None:
@@ -81,10 +95,13 @@ class DriftSensor(BaseSensorOperator):
         """Skip, or wait until no training is under way.
 
         Errors:
-            AirflowSkipException: no breach, a drift told before, or too early after the last.
+            AirflowSkipException: the run judged a past window; no breach; a drift told before; too early after the
+                last.
             AirflowFailException: the verdict cannot be understood.
             AirflowException: it cannot be read now.
         """
+        if past := find_past(context["dag_run"]):
+            raise AirflowSkipException(past)
         self._require_new(context)
         self.defer(trigger=DriftTrigger(self.train_dag_id), method_name="resume", timeout=_LONGEST_WAIT)
 
@@ -133,6 +150,15 @@ def build_verdict(result: StageResult, uri: str) -> DriftVerdict:
         str(facts.get("reason", "")),
         uri,
     )
+
+
+def find_past(dag_run: Any) -> str | None:
+    """Why what a run judged is not today's; None where it is."""
+    if is_backfill(dag_run):
+        return "A backfill judges a past interval: it asks for no training of today."
+    if asked := (dag_run.conf or {}).get("window_end"):
+        return f"The run judged a window that was asked for, until {asked}: it asks for no training of today."
+    return None
 
 
 def find_refusal(verdict: DriftVerdict, events: Iterable[DriftEvent], cooldown: timedelta, now: datetime) -> str | None:

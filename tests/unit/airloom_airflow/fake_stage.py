@@ -1,10 +1,13 @@
-"""A stand-in for the stages' Python: does what the run's parameters say, and answers as the protocol wants it.
+"""A stand-in for the stages' Python: does what it is instructed, and answers as the protocol wants it.
 
-Started as `<this> -m airloom.stages <stage> [--context FILE] --pointer FILE`. `params.behaviour.<stage>` is one of
-`permanent`, `transient`, `lost`, `hang` (tells its process id in `params.pid_file` and waits), `memory` (takes
-`params.megabytes`) and `wait` (writes numbered lines until `params.gate_file` is there); else it succeeds with
-`params.facts.<stage>` and `params.links.<stage>`. What it was told goes to `params.told_file`. Its result, and the file
-that it waits for, may lie in a bucket that anybody may read and write, at `AWS_ENDPOINT_URL`.
+Started as `<this> -m airloom.stages <stage> [--context FILE] --pointer FILE`. Its instructions are a training's
+parameter `params`, or the file `instructions.json` in the pipeline's folder of a local store, or else whatever the run
+was started with. `behaviour.<stage>` is one of
+`permanent`, `transient`, `lost`, `hang` (tells its process id in `pid_file` and waits), `memory` (takes
+`megabytes`) and `wait` (writes numbered lines until `gate_file` is there); else it succeeds with
+`facts.<stage>` and `links.<stage>`. `errors.<stage>` is the name of a failure's error. What it was told goes to
+`told_file`. Its result, and the file that it waits for, may lie in a bucket that anybody may read and write, at
+`AWS_ENDPOINT_URL`.
 """
 
 import hashlib
@@ -56,11 +59,20 @@ def write(uri: str, content: bytes) -> None:
         pass
 
 
+def find_instructions(context: dict) -> dict:
+    given = context.get("params", {})
+    if "params" in given:
+        return given["params"]
+    uri = f"{context['pipeline_uri']}/instructions.json"
+    lying = None if uri.startswith("s3:") else read(uri)
+    return json.loads(lying) if lying else given
+
+
 def main(argv: list[str]) -> int:
     stage = argv[argv.index("airloom.stages") + 1]
     told = Path(argv[argv.index("--context") + 1]).read_text() if "--context" in argv else None
     context = json.loads(told or os.environ["AIRLOOM_STAGE_CONTEXT"])
-    params = context.get("params", {})
+    params = find_instructions(context)
     behaviour = params.get("behaviour", {}).get(stage, "succeed")
     print(f"fake {stage}: {behaviour}")
     if "told_file" in params:
@@ -80,9 +92,10 @@ def main(argv: list[str]) -> int:
         time.sleep(0.05)
     family = behaviour if behaviour in EXITS else None
     message = f"{stage} failed for a {behaviour} reason" if family else ""
+    error = params.get("errors", {}).get(stage, "Fake")
     result = {key: context[key] for key in ("protocol", "team", "pipeline", "stage", "run_id", "attempt")} | {
         "status": "failed" if family else "succeeded",
-        "failure": {"family": family, "error": "Fake", "message": message} if family else None,
+        "failure": {"family": family, "error": error, "message": message} if family else None,
         "facts": params.get("facts", {}).get(stage, {}),
         "links": params.get("links", {}).get(stage, {}),
         "started_at": "2026-01-01T00:00:00+00:00",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.checks.docs_reference import BUILDERS, build_trigger_parameters
 from tests.checks.docs_true import find_faults as find_doc_faults
+from tests.checks.docs_true import find_undescribed_variables
 from tests.checks.locks_true import find_faults as find_lock_faults
 from tests.checks.locks_true import read_lock
 
@@ -66,11 +68,44 @@ def test_true_documents_have_no_faults(tree: Path) -> None:
         ("<!-- include: include/settings.py -->\n", "is not current"),
         ("<!-- include: include/settings.py -->\n```\nold\n```\n", "is not current"),
         ("<!-- include: include/gone.py -->\n", "includes include/gone.py"),
+        ("`airloom render x --jason`", "`airloom render` takes no --jason; it takes: --"),
+        ("```console\nAIRLOOM_HOME=/x .venv/stages/bin/airloom bake\n```", "there is no `airloom bake`"),
+        ("`python -m airloom.gone`", "starts airloom.gone, which is not there"),
+        ("# A heading\n[x](#another-heading)", "links to #another-heading, where there is no such heading"),
+        ("[x](page.md#gone)", "links to page.md#gone, where there is no such heading"),
+        ("<!-- generated: cake -->\n<!-- /generated -->\n", "nothing to generate called cake"),
+        ("<!-- generated: pipeline-file -->\nold\n<!-- /generated -->\n", "the table pipeline-file is not current"),
     ],
 )
 def test_what_a_document_says_untruly_is_told(tree: Path, text: str, words: str) -> None:
+    (tree / "page.md").write_text("# What is here\n")
     (fault,) = find_doc_faults(text, tree, tree)
     assert words in fault
+
+
+def test_flags_anchors_and_generated_tables_that_are_true_are_no_faults(tree: Path) -> None:
+    (tree / "page.md").write_text("# What is, here\n")
+    table = f"<!-- generated: trigger-parameters -->\n\n{build_trigger_parameters()}\n<!-- /generated -->\n"
+    text = f"`airloom render x --json  # --jason`, [x](page.md#what-is-here), `python -m airloom.stages.host`\n{table}"
+    (tree / "include/airloom/stages").mkdir(parents=True)
+    (tree / "include/airloom/stages/host.py").touch()
+    assert list(find_doc_faults(text, tree, tree)) == []
+
+
+def test_a_variable_that_the_code_reads_and_no_page_describes_is_told(tree: Path) -> None:
+    (tree / "docs").mkdir()
+    (tree / "docs/environment.md").write_text("`AIRLOOM_HOME`")
+    assert list(find_undescribed_variables(tree)) == []
+    (tree / "plugins/x.py").write_text('environ["AIRLOOM_NEW"]')
+    assert list(find_undescribed_variables(tree)) == ["says nothing of AIRLOOM_NEW, which the code reads; describe it"]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_generated_tables_have_words_for_every_key(name: str) -> None:
+    rows = [line for line in BUILDERS[name]().splitlines() if line.startswith("| `")]
+    assert rows
+    plain = ("| `apiVersion`", "| `kind`", "| `type`")
+    assert [row for row in rows if row.endswith("|  |") and not row.startswith(plain)] == []
 
 
 def test_whole_locks_have_no_faults(tree: Path) -> None:

@@ -146,6 +146,7 @@ class DuckdbTables:
             duckdb.connect(config=dict(CONFIG)) as connection,
         ):
             connection.execute("SET file_search_path = ?", [str(self._data_root)])
+            connection.execute("SET TimeZone = 'UTC'")  # a time without a zone means the same on every machine
             yield SourceOpener(connection, self._data_root, self._secret, Path(folder))
 
 

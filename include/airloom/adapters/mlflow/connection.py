@@ -50,7 +50,8 @@ def connect(tracking_uri: str) -> MlflowClient:
 
 @contextmanager
 def translated(tracking_uri: str) -> Iterator[None]:
-    """MLflow's and its HTTP client's exceptions as Airloom's."""
+    """MLflow's and its HTTP client's exceptions as Airloom's; that MLflow is not installed, too."""
+    require_mlflow()
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from airloom.errors import ConfigError, MissingExtraError, UnavailableError
 from airloom.protocol import Artifact
+from airloom.snapshots import SnapshotFolders
 
 try:
     import boto3
@@ -26,7 +27,6 @@ except ImportError as error:
     raise MissingExtraError("boto3", "s3") from error
 
 from airloom.adapters.s3.failures import status_of, translated
-from airloom.adapters.s3.snapshots import SnapshotFolders
 
 _CHUNK_BYTES = 1 << 20
 _PART_BYTES = 8 << 20

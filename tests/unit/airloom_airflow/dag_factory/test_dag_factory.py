@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG, Asset
-from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
 
@@ -119,13 +118,3 @@ def test_a_stage_shows_the_links_that_it_can_give(pipelines):
 def test_every_stage_is_a_process(pipelines):
     tasks = [task for dag in build(pipelines).values() for task in dag.tasks if task.task_id != "drift"]
     assert {type(task) for task in tasks} == {StageSubprocessOperator}
-
-
-def test_promotion_takes_a_version_and_refuses_what_is_none(pipelines):
-    dag = build(pipelines)["promote"]
-    assert dag.params.validate() == {"version": None}
-    document = DagSerialization.to_dict(dag)["dag"]["params"]
-    assert "version" in json.dumps(document)
-    dag.params["version"] = "3"
-    with pytest.raises(ParamValidationError):
-        dag.params["version"] = 3

@@ -4,6 +4,8 @@
 `<prefix>/<snapshot>/<name>`, and is never written again. To publish is to upload what has changed as a new snapshot,
 then to replace `current.json`, on condition that it is still the one that this folder began from: a reader sees the
 old files or the new, and of two that publish at once one is refused.
+
+The object stores of buckets (`airloom.adapters.s3`, `airloom.adapters.obstore`) build on it. It knows no vendor.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
@@ -25,11 +27,32 @@ from pydantic import BaseModel, ConfigDict
 from airloom.errors import DataError, UnavailableError
 from airloom.protocol import Artifact
 
-if TYPE_CHECKING:
-    from airloom.adapters.s3.object_store import S3ObjectStore
-
 _TRIES = 3
 """Of reading a snapshot that is replaced, and its files removed, meanwhile."""
+
+
+class SnapshotStore(Protocol):
+    """What the folders need of a bucket. Errors as `airloom.ports.ObjectStore`'s."""
+
+    def read_unless(self, uri: str, etag: str | None) -> tuple[bytes, str] | None:
+        """The object and its ETag; None where it still has the ETag given."""
+        ...
+
+    def replace(self, uri: str, content: bytes, etag: str | None) -> str | None:
+        """Write only over the object with that ETag, or (None) only where nothing is.
+
+        Returns:
+            the new ETag; None where something else is there, and nothing was written.
+        """
+        ...
+
+    def upload(self, source: Path, uri: str) -> Artifact: ...
+
+    def download(self, uri: str, target: Path) -> None:
+        """The object as that file; a part of it where this fails."""
+        ...
+
+    def delete(self, uri: str) -> None: ...
 
 
 class _Current(BaseModel):
@@ -61,7 +84,7 @@ class SnapshotFolders:
         make_folder: gives a new local folder.
     """
 
-    def __init__(self, store: S3ObjectStore, make_folder: Callable[[], Path]) -> None:
+    def __init__(self, store: SnapshotStore, make_folder: Callable[[], Path]) -> None:
         self._store = store
         self._make_folder = make_folder
         self._held: dict[str, _Held] = {}

@@ -1,0 +1,36 @@
+"""When a family's DAG starts: cron, the pipeline's own assets, others' assets and aliases. `dag` calls it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Asset, AssetAlias, AssetAll, AssetAny, CronTriggerTimetable
+from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
+
+from airloom.spec.orchestration import Schedule
+from airloom.spec.pipeline import Pipeline
+from airloom.spec.plan import AssetKind, DagPlan, asset_uri
+
+
+def build_schedule(pipeline: Pipeline, plan: DagPlan) -> Any:
+    """The cron, the assets, any of both, or None: by hand."""
+    wanted: list[Any] = [build_asset(pipeline, kind) for kind in plan.triggers]
+    if plan.others is not None:
+        wanted.append(_build_others(plan.others))
+    assets = AssetAny(*wanted) if len(wanted) > 1 else wanted
+    if plan.schedule is None:
+        return assets or None
+    cron = CronTriggerTimetable(plan.schedule, timezone=pipeline.spec.airflow.timezone)
+    return AssetOrTimeSchedule(timetable=cron, assets=assets) if assets else cron
+
+
+def build_asset(pipeline: Pipeline, kind: AssetKind) -> Asset:
+    """The Airflow asset behind one of the pipeline's kinds."""
+    return Asset(asset_uri(pipeline, kind))
+
+
+def _build_others(schedule: Schedule) -> Any:
+    """Others' assets by reference: whoever updates them also says what they are called."""
+    wanted: list[Any] = [Asset.ref(uri=name) if "://" in name else Asset.ref(name=name) for name in schedule.assets]
+    wanted += [AssetAlias(name) for name in schedule.aliases]
+    return AssetAll(*wanted) if schedule.when == "all" else AssetAny(*wanted)

@@ -1,0 +1,321 @@
+"""`airloom doctor`: seeded mistakes of an installation, each found with its place and remedy; how it is told."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airloom.cli import main
+from airloom.cli.doctor import examine, format_diagnosis
+from airloom.diagnosis import Diagnosis, wrong
+from airloom.doctor.airflow import is_embedded
+from airloom.telemetry import SWITCHES
+
+PIPELINE = """\
+apiVersion: airloom.io/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  data: {sources: {rows: {type: csv, path: rows.csv}}}
+  train: {target: y, estimator: sklearn.linear_model.Ridge}
+  deploy: {target: gateway}
+"""
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers as the gateway, MLflow's registry and a lineage receiver do when they are well."""
+
+    def do_GET(self) -> None:
+        content = b"{}"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def find_closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class World:
+    """An installation on this machine in which all is right until a test spoils it."""
+
+    folder: Path
+    environ: dict[str, str]
+    pipeline: Path
+    rows: Path
+    taken: list[socket.socket] = field(default_factory=list)
+
+    def rewrite(self, old: str, new: str) -> None:
+        text = self.pipeline.read_text()
+        assert old in text
+        self.pipeline.write_text(text.replace(old, new))
+
+    def set(self, **variables: str) -> None:
+        self.environ |= variables
+
+    def write_airflow(self, script: str) -> None:
+        """What stands for Airflow's Python: it prints what the Airflow side would."""
+        binaries = self.folder / "airflow"
+        binaries.mkdir(exist_ok=True)
+        for name in ("airflow", "python"):
+            program = binaries / name
+            program.unlink(missing_ok=True)
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+
+    def wrongs(self) -> list[Diagnosis]:
+        return [diagnosis for diagnosis in examine(self.environ) if diagnosis.verdict == "wrong"]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    pipeline, rows = tmp_path / "pipelines" / "ops" / "p.yaml", tmp_path / "rows.csv"
+    pipeline.parent.mkdir(parents=True)
+    pipeline.write_text(PIPELINE)
+    rows.write_text("x,y\n1,2\n")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    environ = {
+        "AIRLOOM_HOME": str(tmp_path / "home"),
+        "AIRLOOM_DATA_ROOT": str(tmp_path),
+        "AIRLOOM_PIPELINES": str(tmp_path / "pipelines"),
+        "AIRLOOM_GATEWAY_URL": address,
+        "AIRLOOM_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "AIRLOOM_AIRFLOW_BIN": str(tmp_path / "airflow" / "airflow"),
+        "OPENLINEAGE_URL": address,
+        **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
+    }
+    world = World(tmp_path, environ, pipeline, rows)
+    world.write_airflow("echo '[]'")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    yield world
+    for holder in world.taken:
+        holder.close()
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_installation_in_which_all_is_right_has_nothing_else_to_tell(world: World) -> None:
+    found = list(examine(world.environ))
+    assert [diagnosis for diagnosis in found if diagnosis.verdict != "right"] == []
+    assert {diagnosis.check for diagnosis in found} == {
+        "settings", "pipeline files", "libraries", "object store", "lineage", "ports", "MLflow", "gateway"
+    }  # fmt: skip
+    assert not list((world.folder / "home" / "artifacts").iterdir())
+
+
+def take_a_port(world: World) -> None:
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    holder.listen()
+    world.taken.append(holder)
+    world.set(AIRLOOM_MLFLOW_PORT=str(holder.getsockname()[1]))
+
+
+def write_twin(world: World) -> None:
+    (world.pipeline.parent / "q.yaml").write_text(PIPELINE)
+
+
+def make_a_file_of_the_home(world: World) -> None:
+    (world.folder / "file").touch()
+    world.set(AIRLOOM_HOME=str(world.folder / "file" / "home"), AIRLOOM_ARTIFACTS_URI=f"file://{world.folder}/a",
+              AIRLOOM_LINEAGE_PATH="")  # fmt: skip
+
+
+def lose_the_bucket(world: World) -> None:
+    os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{find_closed_port()}"
+    world.set(AIRLOOM_ARTIFACTS_URI="s3://gone/airloom")
+
+
+SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
+    "relative path": (lambda w: w.set(AIRLOOM_HOME="build"), "settings", "AIRLOOM_HOME is 'build'", "Give an absolute"),
+    "runtime unknown": (lambda w: w.set(AIRLOOM_RUNTIME="docker"), "settings", "'docker'", "Give subprocess"),
+    "cluster file not named": (
+        lambda w: w.set(AIRLOOM_RUNTIME="kubernetes"),
+        "settings", "AIRLOOM_RUNTIME is kubernetes", "AIRLOOM_CLUSTER_FILE"
+    ),
+    "environment unknown": (
+        lambda w: w.set(AIRLOOM_ENVIRONMENT="prod"), "settings", "no pipeline or defaults file", "leave it unset"
+    ),
+    "home not writable": (make_a_file_of_the_home, "settings", "cannot be written", "AIRLOOM_HOME"),
+    "no folder of pipelines": (
+        lambda w: w.set(AIRLOOM_PIPELINES="/nowhere"), "pipeline files", "is not there", "AIRLOOM_PIPELINES"
+    ),
+    "pipeline not valid": (
+        lambda w: w.rewrite("estimator", "estimater"), "pipeline files", "did you mean 'estimator'?", "airloom validate"
+    ),
+    "two pipelines of a name": (write_twin, "pipeline files", "ops.p is the pipeline of", "a metadata.name of its own"),
+    "no pipeline": (lambda w: w.pipeline.unlink(), "pipeline files", "holds no pipeline files", "airloom init"),
+    "data file missing": (lambda w: w.rows.unlink(), "sources", "there is no file", "AIRLOOM_DATA_ROOT"),
+    "secret missing": (
+        lambda w: w.rewrite("{type: csv, path: rows.csv}", "{type: sql, query: SELECT 1, database: {secret: dwh}}"),
+        "secrets", "secret 'dwh' is not set", "AIRLOOM_SECRET_DWH"
+    ),
+    "package missing": (
+        lambda w: w.rewrite("{type: csv, path: rows.csv}", "{type: package, package: no_such_data, path: x.csv}"),
+        "libraries", "no Python package no_such_data", "pip install no_such_data"
+    ),
+    "estimator's library missing": (
+        lambda w: w.rewrite("sklearn.linear_model.Ridge", "no_such_boost.Model"),
+        "libraries", "no Python package no_such_boost", "pip install no_such_boost"
+    ),
+    "stages' Python missing": (
+        lambda w: w.set(AIRLOOM_STAGE_PYTHON="/nowhere/python"), "libraries", "/nowhere/python is not there", "airloom"
+    ),
+    "artifacts of an unknown kind": (
+        lambda w: w.set(AIRLOOM_ARTIFACTS_URI="ftp://x/y"),
+        "object store", "no object store has", "AIRLOOM_ARTIFACTS_URI"
+    ),
+    "object store away": (lose_the_bucket, "object store", "does not answer", "AWS_"),
+    "MLflow away": (
+        lambda w: w.set(AIRLOOM_TRACKING_URI=f"http://127.0.0.1:{find_closed_port()}"),
+        "MLflow", "does not answer", "AIRLOOM_TRACKING_URI"
+    ),
+    "gateway away": (
+        lambda w: w.set(AIRLOOM_GATEWAY_URL=f"http://127.0.0.1:{find_closed_port()}"),
+        "gateway", "ops.p deploy to it", "AIRLOOM_GATEWAY_URL"
+    ),
+    "lineage receiver away": (
+        lambda w: w.set(OPENLINEAGE_URL=f"http://127.0.0.1:{find_closed_port()}"),
+        "lineage", "does not answer", "OPENLINEAGE_URL"
+    ),
+    "port taken": (take_a_port, "ports", "is in use by", "See the message"),
+    "Airflow missing": (
+        lambda w: w.set(AIRLOOM_AIRFLOW_BIN="/nowhere/airflow"), "Airflow", "/nowhere/airflow is not there", "See"
+    ),
+    "airloom-airflow missing": (
+        lambda w: w.write_airflow("echo \"/x: No module named 'airloom_airflow'\" >&2; exit 1"),
+        "Airflow", "airloom-airflow is not installed", "-m pip install airloom-airflow"
+    ),
+    "Airflow side breaks": (
+        lambda w: w.write_airflow("echo 'ImportError: broken' >&2; exit 1"), "Airflow", "ImportError: broken", "by hand"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seeded_mistake_is_found_with_its_place_and_remedy(
+    world: World, seed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "")  # so that what a seed sets is undone
+    spoil, check, words, remedy = SEEDS[seed]
+    spoil(world)
+    wrongs = world.wrongs()
+    assert [diagnosis.check for diagnosis in wrongs] == [check]
+    assert words in wrongs[0].message
+    assert remedy in wrongs[0].remedy
+    assert wrongs[0].where
+
+
+@pytest.mark.parametrize(
+    ("section", "extra"),
+    [
+        ("features: {views: {v: {entity: x, columns: [z]}}}", "feast"),
+        ("monitor: {drift: {}}", "evidently"),
+    ],
+)
+def test_a_missing_extra_is_told_with_its_pip_command(
+    world: World, section: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == extra:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    world.pipeline.write_text(f"{PIPELINE}  {section}\n")
+    (found,) = world.wrongs()
+    assert f"spec.{section.partition(':')[0]}" in found.message
+    assert found.remedy == f"pip install 'airloom[{extra}]'"
+
+
+def test_what_airloom_up_has_not_started_yet_is_not_checked(world: World) -> None:
+    del world.environ["AIRLOOM_TRACKING_URI"], world.environ["AIRLOOM_GATEWAY_URL"]
+    found = [diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict == "not checked"]
+    assert {diagnosis.check for diagnosis in found} == {"MLflow", "gateway"}
+    assert all("airloom up" in diagnosis.remedy for diagnosis in found)
+
+
+def test_a_batch_that_has_not_arrived_is_not_checked(world: World) -> None:
+    world.rewrite("{type: csv, path: rows.csv}", "{type: batches, path: landing/*.parquet}")
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict != "right")
+    assert (found.check, found.verdict) == ("sources", "not checked")
+
+
+def test_stages_of_another_python_are_not_checked_by_this_one(world: World) -> None:
+    other = world.folder / "python"
+    other.symlink_to(sys.executable)
+    world.set(AIRLOOM_STAGE_PYTHON=str(other))
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict != "right")
+    assert (found.check, found.verdict) == ("libraries", "not checked")
+    assert f"{other} -m airloom doctor" in found.remedy
+
+
+def test_the_airflow_sides_diagnoses_are_told_with_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = wrong("rights", "namespace airloom-ops", "may not watch pods", "Grant it.")
+    world.write_airflow(f"echo '{json.dumps([theirs.to_json()])}'")
+    for name, value in world.environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["wrong"], told["not_checked"]) == (1, 0)
+    assert told["diagnoses"][-1] == theirs.to_json()
+    world.write_airflow("echo '[]'")
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].endswith("looked at: 0 wrong, 0 not checked")
+
+
+def test_a_diagnosis_is_told_in_lines_of_the_width_given() -> None:
+    found = wrong("object store", "s3://bucket/prefix", "it does not answer " * 8, "Start it, " * 12)
+    lines = list(format_diagnosis(found, 80))
+    assert lines[0].startswith("WRONG object store: s3://bucket/prefix: it does not")
+    assert any(line.startswith("      -> Start it,") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_doctor_itself_needs_no_extra(world: World) -> None:
+    without = ("httpx", "mlflow", "boto3", "duckdb", "pandas", "fastapi", "openlineage")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({without!r})); from airloom.cli import main; "
+        "sys.exit(main(['doctor', '--json']))"
+    )
+    world.set(AIRLOOM_TRACKING_URI="http://127.0.0.1:1")
+    environ = {**os.environ, **world.environ}
+    told = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    wrongs = [found for found in json.loads(told.stdout)["diagnoses"] if found["verdict"] == "wrong"]
+    assert [found["check"] for found in wrongs] == ["MLflow"]
+    assert "pip install 'airloom[mlflow]'" in wrongs[0]["message"]
+
+
+def test_an_airflow_of_ones_own_is_known_by_its_settings_and_not_by_our_switches() -> None:
+    assert is_embedded({"PATH": "/bin", **SWITCHES})
+    assert not is_embedded({"AIRFLOW_HOME": "/opt/airflow"})
+    assert not is_embedded({"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"})

@@ -1,0 +1,53 @@
+"""`airloom` itself: its exit status when the reader of its output goes, and `make status` where nothing runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[4]
+IRIS = ROOT / "dags" / "pipelines" / "examples" / "iris.yaml"
+
+
+def lose_reader(*command: str, read_bytes: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run `airloom …` into a pipe whose reader goes after so many bytes."""
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "airloom", *command], stdout=writing, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(writing)
+        if read_bytes:
+            os.read(reading, read_bytes)
+        os.close(reading)
+        assert process.stderr
+        errors = process.stderr.read()
+    return subprocess.CompletedProcess(command, process.returncode, "", errors)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("render", str(IRIS)),
+        ("schema",),
+        ("--help",),
+        ("status",),
+    ],
+)
+def test_a_reader_that_goes_ends_a_command_as_it_ends_other_tools(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRLOOM_HOME", str(tmp_path))
+    ended = lose_reader(*command)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_make_status_of_an_idle_installation_is_no_error(tmp_path: Path) -> None:
+    command = ["make", "-s", "status", f"DEMO_HOME={tmp_path / 'demo'}"]
+    environ = {**os.environ, "AIRLOOM_HOME": str(tmp_path / "home")}
+    told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.splitlines() == [f"{tmp_path / 'home'}: nothing runs", f"{tmp_path / 'demo'}: nothing runs"]

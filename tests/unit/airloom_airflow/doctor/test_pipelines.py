@@ -1,0 +1,55 @@
+"""Seeded mistakes in what pipeline files ask of Airflow: pools and notifiers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airloom.settings import Settings, load_settings
+from airloom_airflow.doctor.pipelines import check_notifiers, check_pools
+
+PIPELINE = """\
+apiVersion: airloom.io/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  data: {sources: {rows: {type: csv, path: rows.csv}}}
+  train: {target: y, estimator: sklearn.linear_model.Ridge}
+"""
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "pipelines" / "ops").mkdir(parents=True)
+    return load_settings({"AIRLOOM_HOME": str(tmp_path), "AIRLOOM_PIPELINES": str(tmp_path / "pipelines")})
+
+
+def write(settings: Settings, section: str) -> None:
+    (settings.pipelines / "ops" / "p.yaml").write_text(f"{PIPELINE}  {section}\n")
+
+
+def test_a_pool_that_airflow_lacks_is_told_where_it_is_named(settings: Settings) -> None:
+    write(settings, "airflow: {default_args: {pool: models}, tasks: {train: {pool: gpus}}}")
+    found = {diagnosis.where.rpartition(": ")[2]: diagnosis for diagnosis in check_pools(settings, {"models"})}
+    assert found["spec.airflow.default_args.pool"].verdict == "right"
+    wrong = found["spec.airflow.tasks.train.pool"]
+    assert (wrong.verdict, wrong.message) == ("wrong", "there is no pool gpus; there are: models")
+    assert wrong.remedy.startswith("airflow pools set gpus 8")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("airflow.providers.none.Notifier", "cannot be loaded"),
+        ("pathlib.Path", "is no notifier"),
+        (SMTP, "does not take these arguments"),
+    ],
+)
+def test_a_notifier_that_will_not_do_is_told(settings: Settings, path: str, words: str) -> None:
+    write(settings, f"notify: {{failure: [{{notifier: {path}, args: {{colour: red}}}}]}}")
+    (found,) = check_notifiers(settings)
+    assert found.verdict == "wrong"
+    assert words in found.message
+    assert found.where.endswith("spec.notify.failure")
