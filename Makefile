@@ -44,6 +44,12 @@ $(VENV)/bench/.ready: $(UV) tests/bench/requirements.txt include/pyproject.toml 
 	VIRTUAL_ENV=$(VENV)/bench $(UV) pip install --quiet --no-deps -e include -e plugins
 	touch $@
 
+$(VENV)/executors/.ready: $(UV) tests/executors/requirements.txt include/pyproject.toml plugins/pyproject.toml
+	test -x $(VENV)/executors/bin/python || $(UV) venv --quiet --python 3.11 $(VENV)/executors
+	VIRTUAL_ENV=$(VENV)/executors $(UV) pip sync --quiet --require-hashes tests/executors/requirements.txt
+	VIRTUAL_ENV=$(VENV)/executors $(UV) pip install --quiet --no-deps -e include -e plugins
+	touch $@
+
 .PHONY: demo up down status
 demo: setup ## The flight pipeline's life on real data; stays up until `make down` (STAY=0 stops at the end; RUNTIME=kubernetes: stages as pods)
 	AIRLOOM_HOME=$(DEMO_HOME) $(if $(filter kubernetes,$(RUNTIME)),$(STAGES)/python -m tests.cluster.demo,$(STAGES)/airloom demo) $(if $(filter 0,$(STAY)),--stop)
@@ -62,10 +68,14 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/images tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/executors --ignore tests/images tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
+
+.PHONY: test-executors
+test-executors: setup $(VENV)/executors/.ready ## The executors and databases, each part of Airflow on a disk of its own (root, Debian)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/executors
 
 .PHONY: test-cluster cluster-up cluster-down cluster-status
 test-cluster: setup ## The tests on a real Kubernetes, on this machine or AIRLOOM_TEST_KUBECONFIG's
@@ -124,6 +134,7 @@ lock: $(UV) ## Make the lock files anew
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/serve/requirements.in --extra serving --extra feast --extra scikit-learn --extra s3 --override ../docker/serve/overrides.txt -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/serve/requirements.txt
 	$(UV) pip compile --quiet tests/requirements.in -c requirements.txt $(LOCK) -o tests/requirements-airflow.txt
 	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra celery --extra postgres --extra amazon -c ../requirements.txt $(LOCK) --no-emit-package airloom -o ../tests/executors/requirements.txt
 	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt
 
 clean: down ## Undo set-up and everything that was made

@@ -27,6 +27,12 @@ LOCKS = {
     "tests/requirements-airflow.txt": ("tests/requirements.in",),
     "tests/requirements-stages.txt": ("tests/requirements.in",),
     "tests/bench/requirements.txt": ("tests/bench/requirements.in",),
+    "tests/executors/requirements.txt": (
+        "include/pyproject.toml",
+        "plugins/pyproject.toml[celery]",
+        "plugins/pyproject.toml[postgres]",
+        "plugins/pyproject.toml[amazon]",
+    ),
     "tests/images/stage-trivial/requirements.txt": ("include/pyproject.toml",),
 }
 """Lock → what it must satisfy."""
