@@ -29,9 +29,7 @@ def live_through(installation: Installation) -> Mapping[str, str]:
     assert promotions[0].end() == "success", _tell(promotions[0])
     print(f"flight pipeline to a served champion: {time.monotonic() - started:.0f} s")
     assert _ask_gateway(installation) == "1"
-    return {
-        task_id: task["hostname"] for run in (training, promotions[0]) for task_id, task in run.tasks.items()
-    }
+    return {task_id: task["hostname"] for run in (training, promotions[0]) for task_id, task in run.tasks.items()}
 
 
 def _ask_gateway(installation: Installation) -> str:

@@ -128,20 +128,29 @@ class Installation:
         found: dict[str, Any] = answer.json()
         return found
 
-    def jobs(self) -> dict[int, str]:
-        """Living jobs of Airflow by their ids: the names of their parts."""
-        jobs = self.get("/api/v2/jobs", is_alive=True, limit=100)["jobs"]
-        return {job["id"]: job["hostname"] for job in jobs if job["state"] == "running"}
+    def jobs(self, **which: Any) -> dict[int, str]:
+        """Airflow's jobs by their ids: the names of their parts."""
+        jobs = self.get("/api/v2/jobs", limit=100, order_by="-id", **which)["jobs"]
+        return {job["id"]: job["hostname"] for job in jobs}
 
-    def count(self, entry: str) -> int:
-        """How often a task or trigger wrote that down."""
-        return len([*self.shared.ledger.glob(f"{entry}.*")])
+    def living(self) -> set[str]:
+        """Parts that Airflow takes for alive."""
+        return set(self.jobs(is_alive=True, job_state="running").values())
+
+    def read(self, entry: str) -> list[str]:
+        """The parts in which that was written down, in order."""
+        return [path.read_text() for path in sorted(self.shared.ledger.glob(f"{entry}.*"), key=_written_at)]
 
     def let_go(self, name: str) -> None:
+        """Whatever waits for that file need not any more."""
         (self.shared.ledger / name).touch()
 
+    def hold(self, name: str) -> None:
+        """Have the next that waits for it wait."""
+        (self.shared.ledger / name).unlink(missing_ok=True)
+
     def _is_whole(self) -> bool:
-        told = set(self.jobs().values())
+        told = self.living()
         quiet = [
             part.name
             for part in self.parts.values()
@@ -160,7 +169,9 @@ class Installation:
         return Part(name, folder, AIRFLOW, self._environ(name, folder, home))
 
     def _environ(self, name: str, folder: Path, home: Path) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "AIRLOOM_", "MLFLOW_"))}
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "AIRLOOM_", "MLFLOW_"))
+        }
         shared = self.shared
         sections = {
             "DATABASE__SQL_ALCHEMY_CONN": shared.postgres.url,
@@ -224,6 +235,26 @@ class Run:
         condition: Callable[[], bool] = lambda: {task["state"] for task in self.tasks.values()} == {state}  # noqa: E731
         self.installation.wait(condition, f"all tasks of {self.dag_id} are {state}", seconds)
 
+    def watchers(self) -> dict[str, str]:
+        """Deferred tasks by their ids: the triggerers that wait for them; only those that one has taken up."""
+        jobs = self.installation.jobs()
+        triggers = {task_id: task["trigger"] for task_id, task in self.tasks.items() if task["trigger"]}
+        return {
+            task_id: jobs[trigger["triggerer_id"]] for task_id, trigger in triggers.items() if trigger["triggerer_id"]
+        }
+
+    def wait_for_watchers(self, among: set[str]) -> dict[str, str]:
+        """Wait until those triggerers alone wait for all its tasks; gives which for which."""
+        seen: dict[str, str] = {}
+
+        def are_taken() -> bool:
+            seen.clear()
+            seen.update(self.watchers())
+            return len(seen) == len(self.tasks) and set(seen.values()) <= among
+
+        self.installation.wait(are_taken, f"the tasks of {self.dag_id} are waited for in {among}")
+        return seen
+
     def end(self, seconds: float = 180) -> str:
         """Wait for its end; gives its state."""
         seen = ""
@@ -254,3 +285,7 @@ def run_installation(folder: Path, shared: Shared, disk: Path, names: tuple[str,
 
 def _bucket(folder: Path) -> str:
     return f"logs-{folder.name}".lower().replace("_", "-")
+
+
+def _written_at(path: Path) -> int:
+    return path.stat().st_mtime_ns

@@ -121,7 +121,18 @@ class Postgres(Server):
         given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.spawn([_POSTGRES / "postgres", "-D", self.folder / "data", *given], self._owner)
         environ = {**os.environ, "PGPASSWORD": self.password}
-        asking = [str(_POSTGRES / "psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", _USER, "-d", "postgres", "-Atc"]
+        asking = [
+            str(_POSTGRES / "psql"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            _USER,
+            "-d",
+            "postgres",
+            "-Atc",
+        ]
 
         def ask(text: str) -> str | None:
             self.tell()

@@ -32,10 +32,10 @@ class Deferring(BaseOperator):
         self.dag_awaited = dag_awaited
 
     def execute(self, context: Any) -> None:
-        name = context["dag_run"].conf["name"]
+        name, lines = context["dag_run"].conf["name"], context["dag_run"].conf.get("lines", 0)
         self.log.info("LINE deferring")
         write_down(f"{name}.{self.task_id}.begun")
-        trigger = DriftTrigger(self.dag_awaited, 0.5) if self.dag_awaited else LedgerTrigger(name)
+        trigger = DriftTrigger(self.dag_awaited, 0.5) if self.dag_awaited else LedgerTrigger(name, lines)
         self.defer(trigger=trigger, method_name="resume")
 
     def resume(self, context: Any, event: dict[str, Any]) -> None:

@@ -39,14 +39,16 @@ class LedgerTrigger(BaseTrigger):
 
     Args:
         name: the file that is waited for.
+        lines: how many more lines it logs, numbered, as it fires.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lines: int = 0) -> None:
         super().__init__()
         self.name = name
+        self.lines = lines
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{__name__}.{type(self).__qualname__}", {"name": self.name}
+        return f"{__name__}.{type(self).__qualname__}", {"name": self.name, "lines": self.lines}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         part = os.environ["PART_NAME"]
@@ -54,5 +56,7 @@ class LedgerTrigger(BaseTrigger):
         write_down(f"{self.name}.watched")
         while not (FOLDER / self.name).exists():
             await asyncio.sleep(POLL_SECONDS)
+        for number in range(self.lines):
+            _log.info("LINE %d", number)
         _log.info("LINE let go in %s", part)
         yield TriggerEvent({"part": part})
