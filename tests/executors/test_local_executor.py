@@ -1,4 +1,4 @@
-"""LocalExecutor on Postgres: two schedulers and two triggerers, every part on a disk of its own, objects in a bucket."""
+"""LocalExecutor on Postgres: two schedulers and triggerers, every part on a disk of its own, objects in a bucket."""
 
 from __future__ import annotations
 
