@@ -17,6 +17,7 @@ apiVersion: airloom.io/v1
 kind: Pipeline
 metadata: {name: held, team: ops}
 spec:
+  cache: false
   retry_delay_seconds: 1
   data:
     sources:

@@ -169,8 +169,9 @@ class Redis(Server):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)):
                     return False
-                probe.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
-                return b"PONG" in probe.recv(64) + probe.recv(64)
+                probe.settimeout(5)
+                probe.sendall(f"AUTH {self.password}\r\nPING\r\nQUIT\r\n".encode())
+                return b"PONG" in b"".join(iter(lambda: probe.recv(64), b""))
 
         wait_until(answers, "Redis takes connections")
 
