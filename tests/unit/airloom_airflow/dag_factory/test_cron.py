@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from airflow.sdk import CronTriggerTimetable
-from airflow.sdk.exceptions import AirflowTimetableInvalid
+from airflow.exceptions import AirflowTimetableInvalid
+from airflow.timetables.trigger import CronTriggerTimetable
 
 from airloom.spec.cron import check_cron
 
