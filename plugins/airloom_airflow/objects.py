@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -43,6 +44,30 @@ def read_object(uri: str) -> bytes | None:
     raise ConfigError(f"no object store has {uri!r}; set AIRLOOM_ARTIFACTS_URI to file:///… or s3://bucket/…")
 
 
+def list_objects(uri: str, *, recursive: bool = True) -> dict[str, str]:
+    """Objects below a bucket's prefix: what stands after the prefix → a tag that changes with the content.
+
+    Args:
+        uri: `s3://bucket/prefix/`.
+        recursive: also those with a further `/` after the prefix.
+
+    Errors:
+        UnavailableError: the store does not answer.
+        ConfigError: no bucket has such a URI, there is no such bucket, or the credentials may not list it.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "s3":
+        raise ConfigError(f"{uri!r} cannot be listed; give s3://bucket/prefix/")
+    prefix = unquote(parts.path.removeprefix("/"))
+    found: dict[str, str] = {}
+    with _translate(uri):
+        pages = _open_client().get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=parts.netloc, Prefix=prefix, Delimiter="" if recursive else "/"):
+            for entry in page.get("Contents", ()):
+                found[entry["Key"].removeprefix(prefix)] = entry["ETag"]
+    return found
+
+
 def warm_up(uri: str) -> None:
     """Make ready what reads objects below `uri`: the first client costs 150 ms, which forked processes then spare."""
     if uri.startswith("s3:"):
@@ -70,17 +95,26 @@ def _client_by(_: frozenset[tuple[str, str]]) -> Any:
 
 
 def _read_bucket(uri: str, bucket: str, key: str) -> bytes | None:
+    with _translate(uri):
+        client = _open_client()
+        try:
+            return bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+        except client.exceptions.NoSuchKey:
+            return None
+
+
+@contextlib.contextmanager
+def _translate(uri: str) -> Iterator[None]:
+    """The vendor's errors become ours."""
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
     try:
-        return bytes(_open_client().get_object(Bucket=bucket, Key=key)["Body"].read())
+        yield
     except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         raise UnavailableError(f"the object store does not answer for {uri}: {error}") from error
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code == "NoSuchKey":
-            return None
         if status >= 500 or status == 429 or code == "RequestTimeout":
             raise UnavailableError(f"{uri} cannot be read: {error}") from error
         raise ConfigError(f"{uri} cannot be read: {error}. {_SETTINGS}") from error

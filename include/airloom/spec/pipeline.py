@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from airloom.spec.cron import Cron
 from airloom.spec.sources import Sink, Source
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=63)]
@@ -92,7 +93,7 @@ class Features(Section):
 
     views: dict[Name, FeatureView] = Field(min_length=1)
     """Named Feast feature views."""
-    schedule: str | None = None
+    schedule: Cron | None = None
     """Cron of the `features` DAG that materialises afresh. Left out: by hand."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
@@ -232,7 +233,7 @@ class Score(Section):
     """Rows to score."""
     sink: Sink
     """Where the rows go, with their predictions."""
-    schedule: str | None = None
+    schedule: Cron | None = None
     """Cron of the `score` DAG. Left out: by hand."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
@@ -278,7 +279,7 @@ class Performance(Section):
 class Monitor(Section):
     """Monitoring of the deployed champion: its logged predictions against its training data and the truth."""
 
-    schedule: str | None = None
+    schedule: Cron | None = None
     """Cron of the `monitor` DAG. Left out: by hand."""
     window_days: float | None = Field(default=None, gt=0)
     """Predictions of this many days before the newest are looked at. Left out: all of the champion's."""
@@ -307,7 +308,7 @@ class Monitor(Section):
 class Spec(Section):
     """The stages of one pipeline."""
 
-    schedule: str | None = None
+    schedule: Cron | None = None
     """Cron of the `train` DAG. Left out: by hand and by drift."""
     cache: bool = True
     """Reuse a stage's earlier result when its inputs, code and parameters are the same."""
