@@ -208,7 +208,9 @@ class Installation:
         }
 
     def _celery(self, redis: Redis) -> Mapping[str, object]:
-        results = self.shared.postgres.url.replace("postgresql+psycopg2", "db+postgresql")
+        results = (
+            f"db+{self.shared.postgres.url}"  # the driver named: SQLAlchemy 2.1 takes a bare postgresql for psycopg
+        )
         return {
             "CORE__EXECUTOR": "CeleryExecutor",
             "CELERY__BROKER_URL": redis.url,
