@@ -120,28 +120,22 @@ class Postgres(Server):
         }
         given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.spawn([_POSTGRES / "postgres", "-D", self.folder / "data", *given], self._owner)
-        environ = {**os.environ, "PGPASSWORD": self.password}
-        asking = [
-            str(_POSTGRES / "psql"),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-            "-U",
-            _USER,
-            "-d",
-            "postgres",
-            "-Atc",
-        ]
+        wait_until(lambda: self.ask("SELECT 1", "postgres") == "1", "Postgres takes connections")
+        if not self.ask(f"SELECT 1 FROM pg_database WHERE datname = '{_USER}'", "postgres"):
+            assert self.ask(f"CREATE DATABASE {_USER}", "postgres") is not None
 
-        def ask(text: str) -> str | None:
-            self.tell()
-            done = subprocess.run([*asking, text], env=environ, capture_output=True, text=True, check=False)
-            return done.stdout.strip() if done.returncode == 0 else None
-
-        wait_until(lambda: ask("SELECT 1") == "1", "Postgres takes connections")
-        if not ask(f"SELECT 1 FROM pg_database WHERE datname = '{_USER}'"):
-            assert ask(f"CREATE DATABASE {_USER}") is not None
+    def ask(self, text: str, database: str = _USER) -> str | None:
+        """What a statement gives, as psql writes it without frills; None where it fails."""
+        self.tell()
+        address = ("-h", "127.0.0.1", "-p", str(self.port), "-U", _USER, "-d", database)
+        done = subprocess.run(
+            [str(_POSTGRES / "psql"), *address, "-Atc", text],
+            env={**os.environ, "PGPASSWORD": self.password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
 
     @property
     def _owner(self) -> str | None:

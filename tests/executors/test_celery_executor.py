@@ -53,7 +53,9 @@ def test_a_stage_whose_worker_is_killed_runs_again_on_the_other(installation: In
 def test_a_stage_whose_scheduler_dies_is_adopted_by_the_other(installation: Installation) -> None:
     versions, before = count_versions(installation), len(installation.read("training.begun"))
     training, _ = start_training(installation)
-    name = training.tasks["train"]["triggerer_job"]["hostname"]
+    queued_by = "SELECT hostname FROM job JOIN task_instance ON job.id = queued_by_job_id"
+    name = installation.shared.postgres.ask(f"{queued_by} WHERE run_id = '{training.run_id}' AND task_id = 'train'")
+    assert name in {"scheduler-1", "scheduler-2"}
     installation.parts[name].die()
     try:
         installation.wait(lambda: name not in installation.living(), "the scheduler counts as dead")
