@@ -67,7 +67,7 @@ def test_a_stage_whose_scheduler_dies_is_adopted_by_the_other(installation: Inst
     assert count_versions(installation) == versions + 1
 
 
-def test_a_broker_that_restarts_under_running_and_queued_tasks_costs_nothing(installation: Installation) -> None:
+def test_a_broker_that_restarts_under_running_and_queued_tasks_loses_none(installation: Installation) -> None:
     redis = installation.shared.redis
     assert redis
     running = installation.trigger("held", name="broker")
