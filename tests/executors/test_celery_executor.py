@@ -53,7 +53,7 @@ def test_a_stage_whose_worker_is_killed_runs_again_on_the_other(installation: In
 def test_a_stage_whose_scheduler_dies_is_adopted_by_the_other(installation: Installation) -> None:
     versions, before = count_versions(installation), len(installation.read("training.begun"))
     training, _ = start_training(installation)
-    queued_by = "SELECT hostname FROM job JOIN task_instance ON job.id = queued_by_job_id"
+    queued_by = "SELECT job.hostname FROM job JOIN task_instance ON job.id = queued_by_job_id"
     name = installation.shared.postgres.ask(f"{queued_by} WHERE run_id = '{training.run_id}' AND task_id = 'train'")
     assert name in {"scheduler-1", "scheduler-2"}
     installation.parts[name].die()
@@ -102,6 +102,8 @@ def test_a_log_is_whole_and_in_order_across_deferral_workers_and_another_trigger
         assert run.end() == "success"
     finally:
         installation.parts[gone].start()
+    for task_id in first:  # a log is uploaded after its task has ended
+        installation.wait(lambda task_id=task_id: "LINE resumed" in "\n".join(run.log(task_id)), "the log is uploaded")
     for task_id, name in first.items():
         lines = [line.partition("LINE ")[2] for line in run.log(task_id) if "LINE " in line]
         before = [f"waiting in {gone}"] if name == gone else []
