@@ -17,7 +17,7 @@ from rich.console import Console
 from tests.bench.cluster import measure_cluster
 from tests.bench.figures import Figure, print_figures, write_figures
 from tests.bench.flights import measure_flights
-from tests.bench.parse import measure_parse, measure_reparse
+from tests.bench.parse import measure_fresh_disk, measure_parse, measure_reparse
 from tests.bench.processor import measure_large, measure_processor
 from tests.bench.runs import measure_runs
 from tests.bench.scale import measure_scale
@@ -26,6 +26,7 @@ from tests.bench.setup_and_demo import measure_setup_and_demo
 _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
     "parse": measure_parse,
     "reparse": measure_reparse,
+    "fresh": measure_fresh_disk,
     "processor": measure_processor,
     "runs": measure_runs,
     "demo": measure_setup_and_demo,

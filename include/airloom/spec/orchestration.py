@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from airloom.spec.cron import Cron
 from airloom.spec.section import DottedPath, Section
 
 Family = Literal["train", "features", "score", "monitor", "promote", "rollback"]
@@ -40,7 +41,7 @@ TaskName = Literal[
 class Schedule(Section):
     """When a DAG starts: by cron, by updates of others' assets, or by either."""
 
-    cron: str | None = None
+    cron: Cron | None = None
     """Cron expression or preset such as `@daily`, in `airflow.timezone`."""
     assets: tuple[str, ...] = ()
     """Others' assets that start the DAG, each by its URI (`s3://lake/flights`) or by its name (`flights`)."""

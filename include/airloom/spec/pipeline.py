@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from airloom.spec.cron import Cron
 from airloom.spec.orchestration import Airflow, Notify, Schedule
 from airloom.spec.section import DottedPath, Name, Section
 from airloom.spec.sources import Sink, Source
@@ -81,7 +82,7 @@ class Features(Section):
 
     views: dict[Name, FeatureView] = Field(min_length=1)
     """Named Feast feature views."""
-    schedule: str | Schedule | None = None
+    schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `features` DAG that materialises afresh. Left out: by hand."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
@@ -223,7 +224,7 @@ class Score(Section):
     """Where the rows go, with their predictions."""
     window_days: float | None = Field(default=None, gt=0)
     """Score only the rows of this many days before the newest `data.timestamp`. Left out: all."""
-    schedule: str | Schedule | None = None
+    schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `score` DAG. Left out: by hand."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
@@ -269,7 +270,7 @@ class Performance(Section):
 class Monitor(Section):
     """Monitoring of the deployed champion: its logged predictions against its training data and the truth."""
 
-    schedule: str | Schedule | None = None
+    schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `monitor` DAG. Left out: by hand."""
     window_days: float | None = Field(default=None, gt=0)
     """Predictions of this many days before the newest are looked at. Left out: all of the champion's."""
@@ -298,7 +299,7 @@ class Monitor(Section):
 class Spec(Section):
     """The stages of one pipeline."""
 
-    schedule: str | Schedule | None = None
+    schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `train` DAG. Left out: by hand and by drift."""
     cache: bool = True
     """Reuse a stage's earlier result when its inputs, code and parameters are the same."""

@@ -1,33 +1,28 @@
-"""The text of the small DAG file that stands for one pipeline file. Pure; `pipelines` writes it.
+"""The text of the small DAG file that stands for one pipeline file. Pure; `dag_files` writes it.
 
 It carries the pipeline file's text as comments, so that it changes exactly when the pipeline does, which is what the
-DAG processor watches, and so that Airflow's Code tab shows the pipeline. It holds no logic of its own.
+DAG processor watches, and so that Airflow's Code tab shows the pipeline. It holds no logic of its own, and no path of
+the machine that it was made on: its text is the same on every machine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-_HEADER = """\
-# An Airflow DAG file that Airloom made from a pipeline file; changes here are lost. Change the pipeline file instead:
+MARK = "# An Airflow DAG file (form 2) that Airloom made from a pipeline file; changes here are lost."
+"""The first line. Its number goes up where files of an earlier form, left on a disk, would no longer do."""
+
+_TEXT = """\
+{mark} Change the pipeline file instead:
 # {shown}
 #
 {text}
 #
-# defaults: {defaults}
-from airloom_airflow.bundles.pipeline_file import build_dags
+# defaults: {defaults}, environment: {environment}
+from airloom_airflow.bundles.pipeline_file import build_stub_dags
 
-globals().update(
-    build_dags(
-        {path!r},
-        root={root!r},
-        environment={environment!r},
-        twins={twins!r},
-    )
-)
+globals().update(build_stub_dags(__file__, {file!r}{owner}))
 """
-
 
 JANITOR = """\
 # An Airflow DAG file that Airloom made: stages run as pods here, and this takes away those that nobody waits for.
@@ -42,33 +37,31 @@ class Stub:
     """What a stub is made of.
 
     Attributes:
-        path: the pipeline file, absolute.
-        root: the folder of pipeline files, absolute.
+        file: the pipeline file, as a path below the folder of pipeline files.
         text: the pipeline file's bytes.
         defaults: digest of the defaults files behind it.
         environment: the overlay that applies.
-        twins: other files that claim the same team and name.
+        owner: the file that has the DAGs of the pipeline that this one claims too; None where this one has them.
     """
 
-    path: Path
-    root: Path
+    file: str
     text: bytes
     defaults: str
     environment: str | None
-    twins: tuple[str, ...] = ()
+    owner: str | None = None
 
 
 def build_stub(stub: Stub) -> str:
     """The DAG file's text: valid Python whatever bytes the pipeline file holds."""
     lines = stub.text.decode("utf-8", "backslashreplace").splitlines()
-    return _HEADER.format(
-        shown=_one_line(str(stub.path)),
-        path=str(stub.path),
-        root=str(stub.root),
-        environment=stub.environment,
+    return _TEXT.format(
+        mark=MARK,
+        shown=_one_line(stub.file),
+        file=stub.file,
         text="\n".join(f"# {_one_line(line)}".rstrip() for line in lines),
         defaults=stub.defaults,
-        twins=stub.twins,
+        environment=_one_line(str(stub.environment)),
+        owner="" if stub.owner is None else f", owner={stub.owner!r}",
     )
 
 

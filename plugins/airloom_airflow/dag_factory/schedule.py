@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Asset, AssetAlias, AssetAll, AssetAny, CronTriggerTimetable
-from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
+from airflow.sdk import Asset, AssetAlias, AssetAll, AssetAny
 
 from airloom.spec.orchestration import Schedule
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import AssetKind, DagPlan, asset_uri
+from airloom_airflow.public_names import AssetOrTimeSchedule, CronTriggerTimetable
 
 
 def build_schedule(pipeline: Pipeline, plan: DagPlan) -> Any:

@@ -79,11 +79,11 @@ def check_bundles() -> Diagnosis:
 def check_database() -> Diagnosis:
     """Whether Airflow's database answers, and is of this Airflow's version."""
     from airflow.configuration import conf
-    from airflow.utils.db import check_migrations
-    from airflow.utils.session import create_session
     from sqlalchemy import text
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
+
+    from airloom_airflow.speedups.database import check_migrations, create_session
 
     where = make_url(conf.get_mandatory_value("database", "sql_alchemy_conn")).render_as_string(hide_password=True)
     try:

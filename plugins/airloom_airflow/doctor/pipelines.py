@@ -60,6 +60,6 @@ def check_pools(settings: Settings, known: Collection[str]) -> Iterator[Diagnosi
 
 def read_pools() -> set[str]:
     """The names of Airflow's pools; its database must answer."""
-    from airflow.models.pool import Pool
+    from airloom_airflow.speedups.database import Pool
 
     return {str(pool.pool) for pool in Pool.get_pools()}

@@ -9,8 +9,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
-
 from airloom.errors import AirloomError
 from airloom.protocol.result import StageResult
 from airloom.settings import load_settings
@@ -19,6 +17,7 @@ from airloom.spec.pipeline import Pipeline
 from airloom_airflow.notifications.loading import load_notifier
 from airloom_airflow.operators.stage_context import published_result_uri
 from airloom_airflow.operators.stage_result import load_result
+from airloom_airflow.public_names import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from airloom.errors import ConfigError, UnavailableError
 from airloom_airflow.objects.opened import CHUNK_BYTES, NoSuchRangeError, OpenObject
 
-__all__ = ["CHUNK_BYTES", "NoSuchRangeError", "OpenObject", "open_object", "read_object", "warm_up"]
+__all__ = ["CHUNK_BYTES", "NoSuchRangeError", "OpenObject", "list_objects", "open_object", "read_object", "warm_up"]
 
 
 def read_object(uri: str) -> bytes | None:
@@ -53,6 +53,22 @@ def open_object(uri: str, byte_range: str | None = None, *, with_content: bool =
     """
     opened: OpenObject | None = _load_reader(uri).open_object(uri, byte_range, with_content)
     return opened
+
+
+def list_objects(uri: str, *, recursive: bool = True) -> dict[str, str]:
+    """Objects below a bucket's prefix: what stands after the prefix → a tag that changes with the content.
+
+    Args:
+        uri: `s3://bucket/prefix/`.
+        recursive: also those with a further `/` after the prefix.
+
+    Errors:
+        UnavailableError: the store does not answer.
+        ConfigError: no bucket has such a URI, there is no such bucket, or the credentials may not list it.
+    """
+    from airloom_airflow.objects import buckets
+
+    return buckets.list_objects(uri, recursive=recursive)
 
 
 def warm_up(uri: str) -> None:

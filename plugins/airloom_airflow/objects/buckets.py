@@ -29,6 +29,21 @@ def open_object(uri: str, byte_range: str | None, with_content: bool) -> OpenObj
     return OpenObject(found["ContentLength"], found.get("ContentRange"), chunks)
 
 
+def list_objects(uri: str, *, recursive: bool) -> dict[str, str]:
+    """See `airloom_airflow.objects.list_objects`."""
+    parts = urlsplit(uri)
+    if parts.scheme != "s3":
+        raise ConfigError(f"{uri!r} cannot be listed; give s3://bucket/prefix/")
+    prefix = unquote(parts.path.removeprefix("/"))
+    found: dict[str, str] = {}
+    with _translated(uri):
+        pages = open_client().get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=parts.netloc, Prefix=prefix, Delimiter="" if recursive else "/"):
+            for entry in page.get("Contents", ()):
+                found[entry["Key"].removeprefix(prefix)] = entry["ETag"]
+    return found
+
+
 def open_client() -> Any:
     """A client by the environment as it is now."""
     return _client_by(frozenset(item for item in os.environ.items() if item[0].startswith("AWS_")))

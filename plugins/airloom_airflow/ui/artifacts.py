@@ -14,11 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
-from airflow.api_fastapi.core_api.security import get_user
-from airflow.models import DagModel
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
@@ -29,6 +24,7 @@ from airloom.settings import load_settings
 from airloom.spec.orchestration import FAMILIES
 from airloom.spec.plan import build_dag_id
 from airloom_airflow.objects import NoSuchRangeError, open_object
+from airloom_airflow.speedups.web_login import BaseUser, DagDetails, DagModel, get_auth_manager, get_user
 
 UNOWNED = "airloom__artifacts"
 """Stands for the DAG of objects that are no pipeline's. There is none of that name: who may read it may read every DAG,

@@ -12,27 +12,19 @@ from airloom.errors import SpecError
 from airloom_airflow.bundles.pipeline_file import build_dags
 
 
-@pytest.fixture
-def in_task(monkeypatch):
-    def be(dag_id: str) -> None:
-        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
-
-    return be
-
-
 def test_a_task_builds_its_own_dag_alone(pipelines: Path, in_task):
     path = write_pipeline(pipelines, "whole", text=FULL)
     in_task("ops__whole__monitor")
-    assert list(build_dags(str(path), root=str(pipelines))) == ["ops__whole__monitor"]
+    assert list(build_dags(path, pipelines)) == ["ops__whole__monitor"]
     assert not DagContext.autoregistered_dags
 
 
 def test_a_task_of_a_dag_that_is_gone_finds_none(pipelines: Path, in_task):
     path = write_pipeline(pipelines, "small")
     in_task("ops__small__monitor")
-    assert build_dags(str(path), root=str(pipelines)) == {}
+    assert build_dags(path, pipelines) == {}
 
 
 def test_a_file_that_went_away_is_told_by_name(pipelines: Path):
     with pytest.raises(SpecError, match=r"gone\.yaml"):
-        build_dags(str(pipelines / "ops" / "gone.yaml"), root=str(pipelines))
+        build_dags(pipelines / "ops" / "gone.yaml", pipelines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,19 @@ from tests.unit.airloom_airflow.pipelines import FULL, MINIMAL, write_pipeline
 
 from airloom.errors import ConfigError
 from airloom_airflow.bundles import PipelineDagBundle
+from airloom_airflow.bundles.dag_files import DagFiles, find_root
+
+FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
-def make_bundle(pipelines: Path, tmp_path: Path) -> Callable[[], PipelineDagBundle]:
-    def make() -> PipelineDagBundle:
+def make_bundle(database, pipelines: Path, tmp_path: Path, storage) -> Callable[..., PipelineDagBundle]:
+    storage(tmp_path)
+
+    def make(initialize: bool = True) -> PipelineDagBundle:
         bundle = PipelineDagBundle(name="airloom", pipelines=str(pipelines), refresh_interval=1)
-        bundle.base_dir = tmp_path / "bundle"
-        bundle.initialize()
+        if initialize:
+            bundle.initialize()
         return bundle
 
     return make
@@ -112,6 +118,13 @@ def test_one_bad_file_is_one_import_error_that_names_file_and_line(bundle, pipel
     assert "Traceback" not in message
 
 
+def test_a_cron_that_airflow_refuses_is_an_import_error_with_its_place(bundle, pipelines):
+    path = write_pipeline(pipelines, "odd", text=FULL.replace("@weekly", "99 * * * *"))
+    bundle.refresh()
+    [message] = load(bundle).import_errors.values()
+    assert message.startswith(f"{path}:5:3: spec.schedule: given '99 * * * *', which is no cron")
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -133,34 +146,219 @@ def test_hostile_bytes_give_an_import_error_that_names_the_file(bundle, pipeline
     assert str(pipelines / "ops" / "odd.yaml") in bag.import_errors["ops/odd.yaml.py"]
 
 
-def test_two_files_of_one_name_both_fail_and_name_each_other(bundle, pipelines):
-    first = write_pipeline(pipelines, "same", file="a.yaml")
-    second = write_pipeline(pipelines, "same", file="b.yaml")
-    bundle.refresh()
-    bag = load(bundle)
-    assert bag.dags == {}
-    assert set(bag.import_errors) == {"ops/a.yaml.py", "ops/b.yaml.py"}
-    for message in bag.import_errors.values():
-        assert str(first) in message
-        assert str(second) in message
-    second.unlink()
-    bundle.refresh()
-    bag = load(bundle)
-    assert bag.import_errors == {}
-    assert set(bag.dags) == {"ops__same__train"}
-
-
-def test_a_task_does_not_look_at_the_pipeline_files(bundle, pipelines, monkeypatch):
+def test_a_tasks_dag_file_is_made_on_a_disk_that_never_saw_a_refresh(make_bundle, pipelines, in_task, monkeypatch):
     for number in range(3):
-        write_pipeline(pipelines, f"p{number}")
+        write_pipeline(pipelines, f"p{number}", text=FULL)
 
     def refuse(*_: object) -> None:
         raise AssertionError("a task listed the pipeline files")
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    in_task("ops__p1__monitor")
+    bundle = make_bundle(initialize=False)
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "scandir", refuse)
+        patches.setattr(Path, "iterdir", refuse)
+        bundle.initialize()
+    assert set(list_stubs(bundle)) == {"ops/p1.yaml.py"}
+    assert set(load(bundle).dags) == {"ops__p1__monitor"}
+
+
+@pytest.mark.parametrize("file", ["p.yml", "other.yaml", "../p.yaml", "../other.yml"])
+def test_a_tasks_file_is_found_wherever_it_may_lie(make_bundle, pipelines, in_task, file):
+    write_pipeline(pipelines, "p", file=file)
+    write_pipeline(pipelines, "q")
+    in_task("ops__p__train")
+    bundle = make_bundle()
+    assert len(list_stubs(bundle)) == 1
+    assert set(load(bundle).dags) == {"ops__p__train"}
+
+
+def test_a_tasks_dag_file_is_the_one_that_airflow_knows_where_copies_lie_about(make_bundle, pipelines, in_task):
+    """Of two that bear other names Airflow has the DAG from one, which the worker cannot know: it makes both."""
+    write_pipeline(pipelines, "p", file="a.yaml")
+    write_pipeline(pipelines, "p", file="b.yaml")
+    in_task("ops__p__train")
+    bundle = make_bundle()
+    for file in ("a.yaml.py", "b.yaml.py"):
+        bag = DagBag(dag_folder=bundle.path / "ops" / file, bundle_path=bundle.path, bundle_name="airloom")
+        assert set(bag.dags) == {"ops__p__train"}
+
+
+@pytest.mark.parametrize("dag_id", ["ops__gone__train", "somebodys_own", "../x__p__train", "airloom__janitor"])
+def test_a_task_of_no_pipeline_makes_no_dag_file(make_bundle, pipelines, in_task, dag_id):
+    write_pipeline(pipelines, "p")
+    in_task(dag_id)
+    assert list_stubs(make_bundle()) == {}
+
+
+def test_the_janitors_task_finds_its_dag_on_a_fresh_disk(make_bundle, in_task, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRLOOM_RUNTIME", "kubernetes")
+    monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(tmp_path / "cluster.yaml"))
+    in_task("airloom__janitor")
+    assert set(load(make_bundle()).dags) == {"airloom__janitor"}
+
+
+def test_what_wants_no_dag_makes_none(bundle, pipelines):
+    write_pipeline(pipelines, "p")
     bundle.initialize()
-    assert bundle.path.is_dir()
+    assert list_stubs(bundle) == {}
+
+
+def test_a_broken_pipeline_says_so_in_the_log_of_its_task(make_bundle, pipelines, in_task):
+    bad = write_pipeline(pipelines, "bad", text="a: [")
+    in_task("ops__bad__train")
+    [error] = load(make_bundle()).import_errors.values()
+    assert error.startswith(f"{bad}:1:")
+
+
+def test_a_task_changes_nothing_that_it_finds(bundle, make_bundle, pipelines, in_task):
+    write_pipeline(pipelines, "p")
+    copy = write_pipeline(pipelines, "p", file="copy.yaml")
+    bundle.refresh()
+    before = list_stubs(bundle)
+    copy.write_text(copy.read_text() + "  retries: 7\n")
+    in_task("ops__p__train")
+    make_bundle()
+    assert list_stubs(bundle) == before
+
+
+def test_a_tasks_dag_file_of_an_earlier_release_is_made_anew(make_bundle, pipelines, in_task):
+    write_pipeline(pipelines, "p")
+    in_task("ops__p__train")
+    bundle = make_bundle()
+    old = bundle.path / "ops" / "p.yaml.py"
+    old.write_text("# An Airflow DAG file that Airloom made from a pipeline file\nraise ImportError('gone')\n")
+    make_bundle()
+    assert set(load(bundle).dags) == {"ops__p__train"}
+
+
+def test_neither_dag_file_nor_dag_depends_on_where_the_folders_lie(database, tmp_path, storage):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    made = []
+    for place in ("one", "another/place"):
+        root = tmp_path / place / "pipelines"
+        write_pipeline(root, "whole", text=FULL)
+        storage(tmp_path / place / "storage")
+        bundle = PipelineDagBundle(name="airloom", pipelines=str(root))
+        bundle.initialize()
+        bundle.refresh()
+        dags = load(bundle).dags
+        texts = {dag_id: str(DagSerialization.to_dict(dag)).replace(dag.fileloc, "") for dag_id, dag in dags.items()}
+        assert len(texts) == 6
+        made.append((texts, (bundle.path / "ops" / "whole.yaml.py").read_text()))
+    assert str(tmp_path) not in str(made)
+    assert made[0] == made[1]
+
+
+def open_and_read(home: Path, pipelines: Path, name: str) -> None:
+    """What a task does at its start, many times; ends the process with 1 where something is torn or missing."""
+    for _ in range(300):
+        files = DagFiles(home, "airloom", None, has_janitor=True)
+        files.open(pipelines, f"ops__{name}__train")
+        text = (files.path / "ops" / f"{name}.yaml.py").read_text()
+        compile(text, name, "exec")
+        assert text.endswith("))\n"), text
+        assert find_root(files.path) == pipelines
+
+
+def test_tasks_and_the_dag_processor_may_work_on_one_disk_at_once(make_bundle, pipelines, tmp_path):
+    """Every task finds its own file whole, whatever the DAG processor does meanwhile, and none goes amiss."""
+    names = [f"p{number}" for number in range(8)]
+    for name in names:
+        write_pipeline(pipelines, name)
+    processor = make_bundle()
+    home = tmp_path / "airloom"
+    tasks = [FORK.Process(target=open_and_read, args=(home, pipelines, name)) for name in names[:4]]
+    for task in tasks:
+        task.start()
+    turn = 0
+    while any(task.is_alive() for task in tasks):
+        turn += 1
+        write_pipeline(pipelines, names[-1], text=MINIMAL + f"  retries: {turn % 9}\n")
+        processor.refresh()
+    assert [task.exitcode for task in tasks] == [0] * 4
+    assert turn > 1
+    processor.refresh()
+    assert {f"ops/{name}.yaml.py" for name in names} == set(list_stubs(processor))
+    assert not list(home.rglob(".*"))
+
+
+def test_the_file_that_was_there_first_keeps_its_dags_and_the_copy_is_the_import_error(bundle, make_bundle, pipelines):
+    first = write_pipeline(pipelines, "same")
+    bundle.refresh()
+    copy = write_pipeline(pipelines, "same", file="a_copy.yaml")
+    for processor in (bundle, make_bundle()):  # the latter: started anew
+        processor.refresh()
+        bag = load(processor)
+        assert set(bag.dags) == {"ops__same__train"}
+        assert bag.dags["ops__same__train"].relative_fileloc == "ops/same.yaml.py"
+        [(file, message)] = bag.import_errors.items()
+        assert file == "ops/a_copy.yaml.py"
+        assert message.startswith(f"{copy}:3:18: metadata.name: given 'same', which is the pipeline of {first}")
+    first.unlink()
+    bundle.refresh()
+    bag = load(bundle)
+    assert bag.import_errors == {}
+    assert bag.dags["ops__same__train"].relative_fileloc == "ops/a_copy.yaml.py"
+
+
+def test_of_files_named_otherwise_the_one_whose_dags_airflow_has_keeps_them(make_bundle, pipelines, register):
+    write_pipeline(pipelines, "same", file="b.yaml")
+    register("ops__same__train", "ops/b.yaml")
+    write_pipeline(pipelines, "same", file="a.yaml")
+    bundle = make_bundle()  # a DAG processor on a fresh disk
+    bundle.refresh()
+    assert load(bundle).dags["ops__same__train"].relative_fileloc == "ops/b.yaml.py"
+    assert set(load(bundle).import_errors) == {"ops/a.yaml.py"}
+
+
+def test_a_copy_does_not_get_the_dags_of_a_file_that_cannot_be_read_just_now(bundle, pipelines):
+    first = write_pipeline(pipelines, "same", file="b.yaml")
+    bundle.refresh()
+    first.write_text("a: [")
+    write_pipeline(pipelines, "same", file="a.yaml")
+    bundle.refresh()
+    assert load(bundle).dags == {}
+    assert set(load(bundle).import_errors) == {"ops/a.yaml.py", "ops/b.yaml.py"}
+
+
+def test_a_file_that_claims_another_teams_pipeline_takes_nothing_away(bundle, pipelines):
+    write_pipeline(pipelines, "same", file="z.yaml")
+    write_pipeline(pipelines, "same", file="../other/same.yaml")  # says team: ops
+    bundle.refresh()
+    bag = load(bundle)
+    assert set(bag.dags) == {"ops__same__train"}
+    assert "move it, or leave team out" in bag.import_errors["other/same.yaml.py"]
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["the same processor", "a processor started anew"])
+def test_a_pipeline_that_goes_leaves_word_of_its_model(bundle, make_bundle, pipelines, register, caplog, anew):
+    path = write_pipeline(pipelines, "live", text=FULL)
+    plain = write_pipeline(pipelines, "plain")
+    for family in ("train", "promote", "monitor"):
+        register(f"ops__live__{family}", "ops/live.yaml")
+    register("ops__plain__train", "ops/plain.yaml")
+    caplog.set_level("WARNING")
+    bundle.refresh()
+    assert caplog.messages == []
+    path.unlink()
+    plain.unlink()
+    processor = make_bundle() if anew else bundle
+    for _ in range(2):  # said once
+        processor.refresh()
+        [warning] = caplog.messages
+        assert warning.startswith("Pipeline ops/live is gone: no file claims it any more; it was ops/live.yaml.")
+        assert "Its model ops/live" in warning
+
+
+def test_a_renamed_pipeline_leaves_word_of_its_model_too(bundle, pipelines, register, caplog):
+    path = write_pipeline(pipelines, "old", text=FULL)
+    register("ops__old__promote", "ops/old.yaml")
+    bundle.refresh()
+    path.write_text(FULL.format(name="new", team="ops"))
+    bundle.refresh()
+    assert "Pipeline ops/old is gone" in caplog.text
 
 
 def test_a_folder_that_is_gone_keeps_the_dags(bundle, pipelines):

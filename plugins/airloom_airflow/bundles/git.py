@@ -1,0 +1,145 @@
+"""The DAG bundle of pipeline files in a git repository, with versions: Airflow's own git bundle brings the files.
+
+Airflow's configuration names `airloom_airflow.bundles.git.GitPipelineDagBundle`. A branch or tag is followed; a run
+keeps the commit that it started with, for its later tasks and when it is cleared. Credentials are the connection's.
+Not here: cloning and fetching (`apache-airflow-providers-git`), what becomes of the files (`dag_files`).
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.dag_processing.bundles.base import BaseDagBundle
+from airflow.providers.git.bundles.git import GitDagBundle
+from airflow.sdk import get_parsing_context
+from git import GitCommandError, Repo
+
+from airloom.errors import ConfigError, UnavailableError
+from airloom.settings import load_settings
+from airloom_airflow.bundles.dag_files import DagFiles
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.bundles.base import BundleVersion
+
+_log = logging.getLogger(__name__)
+
+
+class GitPipelineDagBundle(BaseDagBundle):
+    """`<subdir>/<team>/<pipeline>.yaml` in the repository → `<team>/<pipeline>.yaml.py` in the bundle.
+
+    Args:
+        tracking_ref: the branch or tag that is followed.
+        subdir: the folder of pipeline files in the repository; left out, the repository is that folder.
+        git_conn_id: Airflow connection with the repository's address and credentials.
+        repo_url: the address, where the connection does not give it.
+        kwargs: Airflow's own: name, version, refresh_interval (seconds), view_url_template, …
+
+    Errors:
+        UnavailableError: on refresh, the remote does not answer; the DAGs stay as they are.
+        ConfigError: the repository has no such folder, or no longer the commit that a run started with.
+    """
+
+    supports_versioning = True
+
+    def __init__(
+        self,
+        *,
+        tracking_ref: str,
+        subdir: str | None = None,
+        git_conn_id: str | None = None,
+        repo_url: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.subdir = subdir
+        self._repository = GitDagBundle(
+            tracking_ref=tracking_ref, subdir=subdir, git_conn_id=git_conn_id, repo_url=repo_url, **kwargs
+        )
+        settings = load_settings()
+        # a version's DAG files lie in its checkout, and go with it when Airflow removes versions that nobody uses
+        home = self._repository.repo_path / ".airloom" if self.version else self.base_dir / "airloom"
+        self._files = DagFiles(home, self.name, settings.environment, settings.runtime == "kubernetes")
+
+    @property
+    def path(self) -> Path:
+        return self._files.path
+
+    def get_current_version(self) -> str | BundleVersion | None:
+        return self._repository.get_current_version()
+
+    def view_url_template(self) -> str | None:
+        return self._repository.view_url_template()
+
+    def initialize(self) -> None:
+        """Bring the commit here, and make the DAG file of the task that this process is for.
+
+        A version that no task is named for is wanted by callbacks, which may be of any DAG: all its files are made,
+        once on a disk.
+        """
+        self._check_out()
+        root = self._require_folder()
+        wanted = get_parsing_context().dag_id
+        self._files.open(root, wanted)
+        if self.version and wanted is None:
+            whole = self.path.parent / "whole"
+            with self.lock():
+                if not whole.exists():
+                    self._files.refresh(root)
+                    whole.touch()
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Follow the branch or tag; touches only the DAG files whose pipeline or defaults changed."""
+        try:
+            self._repository.refresh()
+        except GitCommandError as error:
+            raise UnavailableError(
+                f"the git remote of bundle {self.name} does not answer or refuses, so its pipelines stay as they were: "
+                f"{error.stderr or error}"
+            ) from error
+        with self.lock():
+            self._files.refresh(self._require_folder())
+
+    def _require_folder(self) -> Path:
+        root = self._repository.path
+        if not root.is_dir():
+            raise ConfigError(
+                f"the repository of bundle {self.name} has no folder {self.subdir!r} there. Make it, or mend `subdir`."
+            )
+        return root.absolute()
+
+    def _check_out(self) -> None:
+        try:
+            self._repository.initialize()
+        except Exception:
+            if not self.version or not self._fetch_by_hash():
+                raise
+            self._repository.initialize()
+
+    def _fetch_by_hash(self) -> bool:
+        """A commit that no branch reaches any more, after a forced push, fetched by its hash; False: not needed.
+
+        Remotes give it until they throw away what no branch reaches, which most do after weeks or never.
+        """
+        bare, hook = self._repository.bare_repo_path, self._repository.hook
+        if not bare.is_dir():
+            return False
+        with self.lock(), Repo(bare) as repo, hook.configure_hook_env() if hook else nullcontext():
+            try:
+                repo.git.cat_file("-e", f"{self.version}^{{commit}}")
+                return False
+            except GitCommandError:
+                _log.warning("Commit %s is on no branch or tag any more; fetching it by its hash", self.version)
+            try:
+                with repo.git.custom_environment(**(hook.env if hook else {})):
+                    repo.git.fetch("origin", f"+{self.version}:refs/airloom/{self.version}")
+            except GitCommandError as error:
+                raise ConfigError(
+                    f"the repository of bundle {self.name} no longer gives commit {self.version}, which this run "
+                    f"started with: {error.stderr or error}. Push a tag to that commit, or clear the run with the "
+                    "newest version."
+                ) from error
+        return True

@@ -1,0 +1,187 @@
+"""Pipeline files in a git repository: followed, with versions that a run keeps, whatever becomes of the branch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.bundles.base import unpack_bundle_version
+from airflow.dag_processing.dagbag import DagBag
+from tests.unit.airloom_airflow.git_remote import GitRemote
+from tests.unit.airloom_airflow.pipelines import FULL, MINIMAL
+
+from airloom.errors import ConfigError, UnavailableError
+from airloom_airflow.bundles.git import GitPipelineDagBundle
+
+
+def text(name: str, retries: int = 0) -> str:
+    return MINIMAL.format(name=name, team="ops") + f"  retries: {retries}\n"
+
+
+@pytest.fixture
+def remote(database: None, tmp_path: Path) -> GitRemote:
+    return GitRemote(tmp_path / "remote")
+
+
+@pytest.fixture
+def make_bundle(remote: GitRemote, storage, tmp_path: Path) -> Callable[..., GitPipelineDagBundle]:
+    def make(version: str | None = None, disk: str = "disk", ref: str = "main") -> GitPipelineDagBundle:
+        storage(tmp_path / disk)
+        bundle = GitPipelineDagBundle(
+            name="airloom", tracking_ref=ref, subdir="pipelines", repo_url=remote.url, version=version
+        )
+        bundle.initialize()
+        return bundle
+
+    return make
+
+
+def load(bundle: GitPipelineDagBundle) -> DagBag:
+    return DagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name="airloom")
+
+
+def find_retries(bundle: GitPipelineDagBundle, name: str) -> int:
+    return load(bundle).dags[f"ops__{name}__train"].get_task("train").retries
+
+
+def find_version(bundle: GitPipelineDagBundle) -> str | None:
+    return unpack_bundle_version(bundle.get_current_version(), bundle)[0]
+
+
+def test_a_branch_is_followed_and_its_commit_is_the_version(make_bundle, remote):
+    first = remote.commit({"ops/one.yaml": text("one"), "ops/two.yaml": text("two")})
+    bundle = make_bundle()
+    bundle.refresh()
+    assert find_version(bundle) == first
+    assert set(load(bundle).dags) == {"ops__one__train", "ops__two__train"}
+    before = {path: path.stat().st_mtime_ns for path in bundle.path.rglob("*.py")}
+    second = remote.commit({"ops/one.yaml": text("one", retries=4)})
+    bundle.refresh()
+    assert find_version(bundle) == second
+    assert find_retries(bundle, "one") == 4
+    changed = {path.name for path in bundle.path.rglob("*.py") if path.stat().st_mtime_ns != before[path]}
+    assert changed == {"one.yaml.py"}
+
+
+def test_a_tag_is_followed_where_it_goes(make_bundle, remote):
+    remote.commit({"ops/one.yaml": text("one", retries=1)})
+    remote.run("tag", "live")
+    remote.commit({"ops/one.yaml": text("one", retries=2)})
+    bundle = make_bundle(ref="live")
+    bundle.refresh()
+    assert find_retries(bundle, "one") == 1
+    remote.run("tag", "--force", "live")
+    bundle.refresh()
+    assert find_retries(bundle, "one") == 2
+
+
+def test_a_run_keeps_the_file_that_it_started_with_on_a_fresh_disk(make_bundle, remote, in_task):
+    first = remote.commit({"ops/one.yaml": text("one", retries=1), "ops/two.yaml": text("two")})
+    remote.commit({"ops/one.yaml": text("one", retries=2)})
+    remote.commit({"ops/one.yaml": None})
+    in_task("ops__one__train")
+    worker = make_bundle(version=first)
+    assert find_version(worker) == first
+    assert find_retries(worker, "one") == 1
+    assert [path.name for path in worker.path.rglob("*.py")] == ["one.yaml.py"]
+
+
+def test_a_versions_defaults_are_its_own(make_bundle, remote, in_task):
+    first = remote.commit(
+        {"defaults.yaml": "spec: {retries: 5}\n", "ops/one.yaml": MINIMAL.format(name="one", team="ops")}
+    )
+    remote.commit({"defaults.yaml": "spec: {retries: 6}\n"})
+    in_task("ops__one__train")
+    assert find_retries(make_bundle(version=first), "one") == 5
+
+
+def test_a_callback_of_an_old_run_finds_its_dag_too(make_bundle, remote):
+    """The DAG processor opens a version for callbacks, of whatever DAG, in a process that is no task's."""
+    first = remote.commit({"ops/one.yaml": text("one", retries=1), "ops/two.yaml": text("two")})
+    remote.commit({"ops/one.yaml": text("one", retries=2)})
+    processor = make_bundle(version=first)
+    assert find_retries(processor, "one") == 1
+    assert set(load(make_bundle(version=first)).dags) == {"ops__one__train", "ops__two__train"}
+
+
+def test_a_forced_push_takes_no_runs_file_away(make_bundle, remote, in_task):
+    base = remote.commit({"ops/one.yaml": text("one", retries=1)})
+    lost = remote.commit({"ops/one.yaml": text("one", retries=2)})
+    processor = make_bundle()
+    processor.refresh()
+    remote.force_back(base)
+    remote.commit({"ops/one.yaml": text("one", retries=3)})
+    processor.refresh()
+    assert find_retries(processor, "one") == 3
+    in_task("ops__one__train")
+    assert find_retries(make_bundle(version=lost), "one") == 2  # the disk that knew it
+    assert find_retries(make_bundle(version=lost, disk="fresh"), "one") == 2
+    remote.run("gc", "--quiet", "--prune=now")
+    with pytest.raises(ConfigError, match=f"(?s)no longer gives commit {lost}.*Push a tag"):
+        make_bundle(version=lost, disk="another")
+    assert find_retries(make_bundle(version=lost, disk="fresh"), "one") == 2
+
+
+def test_a_remote_that_is_away_leaves_everything_as_it_was(make_bundle, remote, in_task, tmp_path):
+    first = remote.commit({"ops/one.yaml": text("one", retries=1)})
+    processor = make_bundle()
+    processor.refresh()
+    in_task("ops__one__train")
+    make_bundle(version=first)
+    remote.folder.rename(tmp_path / "away")
+    with pytest.raises(UnavailableError, match="does not answer or refuses, so its pipelines stay as they were"):
+        processor.refresh()
+    assert find_version(processor) == first
+    assert find_retries(processor, "one") == 1
+    assert find_retries(make_bundle(version=first), "one") == 1  # a task on a disk that has the version
+    (tmp_path / "away").rename(remote.folder)
+    remote.commit({"ops/one.yaml": text("one", retries=2)})
+    processor.refresh()
+    assert find_retries(processor, "one") == 2
+
+
+def test_a_broken_pipeline_is_one_import_error_and_runs_go_on(make_bundle, remote, in_task):
+    first = remote.commit({"ops/one.yaml": text("one", retries=1), "ops/two.yaml": text("two")})
+    processor = make_bundle()
+    processor.refresh()
+    remote.commit({"ops/one.yaml": "a: ["})
+    processor.refresh()
+    bag = load(processor)
+    assert set(bag.dags) == {"ops__two__train"}
+    assert set(bag.import_errors) == {"ops/one.yaml.py"}
+    in_task("ops__one__train")
+    assert find_retries(make_bundle(version=first), "one") == 1
+
+
+def test_credentials_and_address_may_be_the_connections(make_bundle, remote, monkeypatch, storage, tmp_path):
+    remote.commit({"ops/one.yaml": text("one")})
+    connection = {"conn_type": "git", "host": remote.url}
+    monkeypatch.setenv("AIRFLOW_CONN_PIPELINES", json.dumps(connection))
+    storage(tmp_path / "disk")
+    bundle = GitPipelineDagBundle(name="airloom", tracking_ref="main", subdir="pipelines", git_conn_id="pipelines")
+    bundle.initialize()
+    bundle.refresh()
+    assert set(load(bundle).dags) == {"ops__one__train"}
+
+
+def test_the_web_ui_links_to_the_version_at_its_host(database, storage, tmp_path):
+    storage(tmp_path)
+    url = "https://somebody:secret@github.com/us/models.git"
+    bundle = GitPipelineDagBundle(name="airloom", tracking_ref="main", subdir="pipelines", repo_url=url)
+    assert bundle.view_url_template() == "https://github.com/us/models/tree/{version}/pipelines"
+
+
+def test_a_repository_without_the_folder_says_so(make_bundle, remote):
+    remote.commit({"ops/one.yaml": text("one")})
+    remote.run("mv", "pipelines", "elsewhere")
+    remote.run("commit", "--quiet", "--message", "move")
+    with pytest.raises(ConfigError, match=r"no folder 'pipelines'.*mend `subdir`"):
+        make_bundle()
+
+
+def test_versions_nobody_uses_go_with_their_dag_files(make_bundle, remote):
+    first = remote.commit({"ops/one.yaml": FULL.format(name="one", team="ops")})
+    bundle = make_bundle(version=first)
+    assert bundle.path.is_relative_to(bundle.versions_dir / first)
