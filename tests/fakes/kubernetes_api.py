@@ -1,9 +1,9 @@
 """A Kubernetes API server for tests, on loopback: pods, their watch and their logs, over real HTTP.
 
 Unit tests of triggers and operators use it, with Kubernetes' own clients. It answers as the real one does where Airloom
-asks (list, watch with bookmarks and 410, read, create, patch, delete with preconditions, logs with follow and sinceTime,
-401, 403), and can be made to fail: refuse tokens, answer with an error, fall silent in the middle of a stream, or cut
-every connection. It schedules and runs nothing: a test says what becomes of a pod. Not a mock of a client.
+asks (list, watch with bookmarks and 410, read, create, patch, delete with preconditions, logs with follow and
+sinceTime, 401), and can be made to fail: refuse tokens, answer with an error, fall silent in the middle of a stream, or
+cut every connection. It schedules and runs nothing: a test says what becomes of a pod. Not a mock of a client.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class KubernetesApi:
         self._events: list[tuple[int, str, Json]] = []
         self._version = 1000
         self._oldest = 0
+        self._era = 0
         self._faults: list[Fault] = []
         self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
@@ -130,6 +131,10 @@ class KubernetesApi:
     def cut(self) -> None:
         """Cut every connection, in the middle of whatever it carries."""
         self._call(lambda: [transport.abort() for transport in self._transports])
+
+    def cut_logs_silently(self) -> None:
+        """The log streams that are open now say nothing more, and stay open; new ones are whole."""
+        self._call(lambda: setattr(self, "_era", self._era + 1))
 
     def count(self, matches: Callable[[Request], bool]) -> int:
         """How many such requests came."""
@@ -261,12 +266,12 @@ class KubernetesApi:
             return _status(422, "Invalid", "sinceSeconds: must be greater than 0")
         if key not in self._logs:
             return _status(400, "BadRequest", "container is waiting to start: ContainerCreating")
-        since, at = _since(query), 0
+        since, at, era = _since(query), 0, self._era
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await answer.prepare(http)
         while True:
-            changed, log = self._changed, self._logs[key]
-            if not self.silent:
+            changed, log = self._changed, self._logs.get(key, PodLog(ended=True))
+            if not self.silent and era == self._era:
                 new, at = log.lines[at:], len(log.lines)
                 kept = [line for line in new if parse_stamp(line) >= since]
                 if query.get("timestamps") not in ("true", "True"):

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ class ClusterClient:
         Errors:
             OSError, TimeoutError, aiohttp.ClientError: there was no answer.
         """
-        answer = await self._ask(path, query or {}, silence_seconds)
+        answer = await self._ask(_Call("GET", path, query or {}, silence_seconds=silence_seconds))
         try:
             yield answer
         finally:
@@ -72,19 +73,18 @@ class ClusterClient:
         """Delete exactly this pod; quiet where it is gone or another has its name.
 
         Errors:
-            kubernetes_asyncio.client.ApiException: refused. OSError, aiohttp.ClientError: there was no answer.
+            ConnectionError: refused. OSError, TimeoutError, aiohttp.ClientError: there was no answer.
         """
-        from kubernetes_asyncio.client import ApiException, CoreV1Api, V1DeleteOptions, V1Preconditions
-
-        client = self._require()
-        body = V1DeleteOptions(preconditions=V1Preconditions(uid=uid), grace_period_seconds=grace_seconds)
+        body: dict[str, Any] = {"preconditions": {"uid": uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        answer = await self._ask(_Call("DELETE", path, body=body, silence_seconds=CONNECT_SECONDS))
         try:
-            await CoreV1Api(client).delete_namespaced_pod(
-                name, namespace, body=body, _request_timeout=(CONNECT_SECONDS, CONNECT_SECONDS)
-            )
-        except ApiException as error:
-            if error.status not in (404, 409):
-                raise
+            if answer.status not in (200, 202, 404, 409):
+                raise ConnectionError(f"pod {name} is not deleted: status {answer.status} {await answer.text()}")
+        finally:
+            answer.close()
 
     async def open(self) -> None:
         """Read the credentials, and be ready."""
@@ -99,27 +99,12 @@ class ClusterClient:
             await client.close()
         self._former, self._client = [], None
 
-    async def _ask(self, path: str, query: Mapping[str, Any], silence_seconds: float) -> aiohttp.ClientResponse:
+    async def _ask(self, call: _Call) -> aiohttp.ClientResponse:
         client = self._require()
-        answer = await self._send(client, path, query, silence_seconds)
+        answer = await call.send(client)
         if answer.status == 401 and await self._renew(client):
             answer.close()
-            answer = await self._send(self._require(), path, query, silence_seconds)
-        return answer
-
-    async def _send(
-        self, client: ApiClient, path: str, query: Mapping[str, Any], silence_seconds: float
-    ) -> aiohttp.ClientResponse:
-        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
-        answer: aiohttp.ClientResponse = await client.call_api(
-            path,
-            "GET",
-            query_params=[(name, _format(value)) for name, value in query.items()],
-            header_params={"Accept": "application/json, */*"},
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _request_timeout=timeout,
-        )
+            answer = await call.send(self._require())
         return answer
 
     async def _renew(self, refused: ApiClient) -> bool:
@@ -149,6 +134,31 @@ class ClusterClient:
     def _require(self) -> ApiClient:
         assert self._client is not None, "the client is not open"
         return self._client
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request. `send` gives its answer undecoded."""
+
+    method: str
+    path: str
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+    silence_seconds: float = ANSWER_SECONDS
+
+    async def send(self, client: ApiClient) -> aiohttp.ClientResponse:
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=self.silence_seconds)
+        answer: aiohttp.ClientResponse = await client.call_api(
+            self.path,
+            self.method,
+            query_params=[(name, _format(value)) for name, value in self.query.items()],
+            header_params={"Accept": "application/json, */*"},
+            body=self.body,
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=timeout,
+        )
+        return answer
 
 
 @asynccontextmanager

@@ -57,7 +57,7 @@ async def end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: boo
         shared: the pod runs other stages too.
 
     Errors:
-        kubernetes_asyncio.client.ApiException, OSError, aiohttp.ClientError: the API server refused, or is away.
+        OSError, TimeoutError, aiohttp.ClientError: the API server refused, or is away.
     """
     async with open_client(place.connection) as client:
         pod = await _read_pod(client, place)

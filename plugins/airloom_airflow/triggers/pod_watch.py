@@ -94,7 +94,8 @@ async def follow_pod(place: PodPlace, limits: Limits, write: Write, stage: str, 
                 if state.started and follower is None:
                     follower = watch.follow_log(place, LogPosition(write, section))
                 if state.ending is not None and follower is not None:
-                    await follower.finish(_LOST_LOG_END_SECONDS if state.ending == "lost" else _LOG_END_SECONDS)
+                    away = state.ending == "lost" or watch.trouble
+                    await follower.finish(_LOST_LOG_END_SECONDS if away else _LOG_END_SECONDS)
                 if section.status is not None and (state.ending is None or shared):
                     state = PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
                 if state.ending is not None:
