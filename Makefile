@@ -44,6 +44,12 @@ $(VENV)/bench/.ready: $(UV) tests/bench/requirements.txt include/pyproject.toml 
 	VIRTUAL_ENV=$(VENV)/bench $(UV) pip install --quiet --no-deps -e include -e plugins
 	touch $@
 
+AIRFLOW_VERSIONS := 3.1 3.2
+$(AIRFLOW_VERSIONS:%=$(VENV)/airflow-%/.ready): $(VENV)/airflow-%/.ready: $(UV) tests/airflow_versions/airflow-%.txt
+	test -x $(VENV)/airflow-$*/bin/python || $(UV) venv --quiet --python 3.11 $(VENV)/airflow-$*
+	VIRTUAL_ENV=$(VENV)/airflow-$* $(UV) pip sync --quiet --require-hashes tests/airflow_versions/airflow-$*.txt
+	touch $@
+
 .PHONY: demo up down status
 demo: setup ## The flight pipeline's life on real data; stays up until `make down` (STAY=0 stops at the end; RUNTIME=kubernetes: stages as pods)
 	AIRLOOM_HOME=$(DEMO_HOME) $(if $(filter kubernetes,$(RUNTIME)),$(STAGES)/python -m tests.cluster.demo,$(STAGES)/airloom demo) $(if $(filter 0,$(STAY)),--stop)
@@ -66,6 +72,16 @@ test-stages: setup
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
+
+.PHONY: test-airflow-versions
+test-airflow-versions: $(AIRFLOW_VERSIONS:%=$(VENV)/airflow-%/.ready) ## The Airflow side's tests on older Airflows, from the two wheels
+	rm -rf build/wheels
+	for dist in include plugins; do $(UV) build --quiet --offline --wheel -o build/wheels $$dist; done
+	for version in $(AIRFLOW_VERSIONS); do \
+		echo "Airflow $$version"; \
+		VIRTUAL_ENV=$(VENV)/airflow-$$version $(UV) pip install --quiet --offline --no-deps --reinstall build/wheels/*.whl; \
+		$(VENV)/airflow-$$version/bin/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/unit/airloom/spec tests/dag_runs; \
+	done
 
 .PHONY: test-cluster cluster-up cluster-down cluster-status
 test-cluster: setup ## The tests on a real Kubernetes, on this machine or AIRLOOM_TEST_KUBECONFIG's
@@ -97,6 +113,7 @@ check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(STAGES)/python tests/checks/schemas_true.py
 	$(STAGES)/python tests/checks/docs_true.py
 	$(STAGES)/python tests/checks/locks_true.py
+	$(STAGES)/python tests/checks/airflow_public.py
 
 format: setup ## Let ruff put the code in its form
 	$(STAGES)/ruff check --fix --quiet .
@@ -125,6 +142,8 @@ lock: $(UV) ## Make the lock files anew
 	$(UV) pip compile --quiet tests/requirements.in -c requirements.txt $(LOCK) -o tests/requirements-airflow.txt
 	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
 	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml ../tests/airflow_versions/requirements.in ../tests/airflow_versions/airflow-3.1.in $(LOCK) --no-emit-package airloom --exclude-newer 2026-03-12 --resolution lowest-direct -o ../tests/airflow_versions/airflow-3.1.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml ../tests/airflow_versions/requirements.in ../tests/airflow_versions/airflow-3.2.in $(LOCK) --no-emit-package airloom --exclude-newer 2026-05-30 -o ../tests/airflow_versions/airflow-3.2.txt
 
 clean: down ## Undo set-up and everything that was made
 	rm -rf $(VENV) build

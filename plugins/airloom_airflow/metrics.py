@@ -21,19 +21,20 @@ Times (StatsD: timers in milliseconds; OpenTelemetry: histograms of milliseconds
     airloom.pod.queueing          a pod was held by Kueue or another scheduling gate
     airloom.pod.scheduling        until a node was found
     airloom.pod.pulling           from then until the stage's container ran
-    airloom.pod.running           the stage itself
+    airloom.pod.running           the container ran
+
+Of a pod that several stages share, its first stage sends the times, of its own end.
 
 Tags, where the backend has them: `namespace`, and of pods `stage`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import logging
-import sys
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
+
+from airloom_airflow.speedups.stats import load_stats
 
 Count = Literal[
     "airloom.watch.reconnects",
@@ -55,16 +56,13 @@ Time = Literal[
     "airloom.pod.running",
 ]
 
-_TRIGGERER = "airflow.jobs.triggerer_job_runner"
-_SERVER, _TASK = "airflow.observability.stats", "airflow.sdk.observability.stats"
-
 log = logging.getLogger(__name__)
 
 
 def count(name: Count, **tags: str) -> None:
     """It has happened once more. A metric that cannot be sent is logged, and harms nobody."""
     try:
-        _stats().incr(name, tags=tags)
+        load_stats().incr(name, tags=tags)
     except Exception as error:
         log.warning("metric %s is not sent: %s", name, error)
 
@@ -76,19 +74,6 @@ def time(name: Time, seconds: float, **tags: str) -> None:
         seconds: below zero, where two machines' clocks differ, counts as zero.
     """
     try:
-        _stats().timing(name, timedelta(seconds=max(0.0, seconds)), tags=tags)
+        load_stats().timing(name, timedelta(seconds=max(0.0, seconds)), tags=tags)
     except Exception as error:
         log.warning("metric %s is not sent: %s", name, error)
-
-
-def _stats() -> Any:
-    """Airflow 3.2 and later have two stats interfaces: its servers set up one, and tasks the other. 3.1 has one."""
-    return _load_stats(_SERVER if _TRIGGERER in sys.modules else _TASK)
-
-
-@functools.cache
-def _load_stats(path: str) -> Any:
-    try:
-        return importlib.import_module(path).Stats
-    except ModuleNotFoundError:
-        return importlib.import_module("airflow.stats").Stats

@@ -28,6 +28,15 @@ LOCKS = {
     "tests/requirements-stages.txt": ("tests/requirements.in",),
     "tests/bench/requirements.txt": ("tests/bench/requirements.in",),
     "tests/images/stage-trivial/requirements.txt": ("include/pyproject.toml",),
+    **{
+        f"tests/airflow_versions/airflow-{version}.txt": (
+            "include/pyproject.toml",
+            "plugins/pyproject.toml",
+            "tests/airflow_versions/requirements.in",
+            f"tests/airflow_versions/airflow-{version}.in",
+        )
+        for version in ("3.1", "3.2")
+    },
 }
 """Lock → what it must satisfy."""
 BESIDE = {

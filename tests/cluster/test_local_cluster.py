@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,8 +113,22 @@ def test_a_node_joins_with_labels_and_leaves(local_cluster: LocalCluster, run_po
     local_cluster.add_node(3, {"airloom.io/node-pool": "gpu"})
     pod = run_pod("true", nodeSelector={"airloom.io/node-pool": "gpu"})
     wait_for(local_cluster, pod, "Succeeded")
+    assert f"dev {network.pod_bridge(3)}" in find_route("10.244.3.9")
     local_cluster.remove_node(3)
+    assert find_route("10.244.3.9") == "unreachable"
     local_cluster.wait(lambda: "node3" not in local_cluster.ready_nodes(), "node3 is forgotten")
+
+
+def test_no_packet_to_the_clusters_ranges_leaves_the_machine(local_cluster: LocalCluster) -> None:
+    """To a pod of a node without a bridge, and to a node that is not there; a service's goes by way of its bridge."""
+    for address in ("10.244.77.1", "172.30.0.99"):
+        assert find_route(address) == "unreachable"
+    assert f"dev {network.BRIDGE}" in find_route("10.96.0.99")
+
+
+def find_route(address: str) -> str:
+    done = subprocess.run(["ip", "route", "get", address], capture_output=True, text=True, check=False)
+    return "unreachable" if "unreachable" in done.stderr.lower() or "no route" in done.stderr.lower() else done.stdout
 
 
 def test_a_second_start_is_quick_and_changes_nothing(local_cluster: LocalCluster) -> None:

@@ -105,6 +105,7 @@ def _digest(name: str, base: str | None) -> str:
     """Of all that goes into an image: its Dockerfile, lock and sources, its base, and how it is built."""
     image = IMAGES[name]
     files = [ROOT / image.dockerfile, ROOT / image.lock, ROOT / "docker/uv.txt", ROOT / ".dockerignore"]
+    files += sorted((ROOT / "docker").glob("*.sh"))
     files += [_OWN / "buildah.py", _OWN / "debian.py"]
     for source in image.sources:
         files += sorted(

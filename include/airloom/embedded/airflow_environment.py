@@ -52,7 +52,7 @@ def build_airflow_environ(
     sections: Mapping[str, Mapping[str, object]] = {
         "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}"},
         "CORE": {
-            "EXECUTOR": "airloom_airflow.executor.LocalExecutor",
+            "EXECUTOR": "airloom_airflow.speedups.executor.LocalExecutor",
             "PARALLELISM": 4,
             "LOAD_EXAMPLES": False,
             "DAGS_ARE_PAUSED_AT_CREATION": False,

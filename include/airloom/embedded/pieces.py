@@ -25,7 +25,7 @@ from airloom.telemetry import SWITCHES
 _AIRFLOW_PARTS: Mapping[str, tuple[str, ...]] = {
     "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
     "dag_processor": ("airflow", "dag-processor"),
-    "triggerer": ("python", "-m", "airloom_airflow.triggerer", "--skip-serve-logs"),
+    "triggerer": ("python", "-m", "airloom_airflow.speedups.triggerer", "--skip-serve-logs"),
 }
 """As Airflow's health check names them, and how they are started: a program beside Airflow's, and its arguments. The
 log servers of two of them would listen on every address; the API server reads the same folder, and needs none."""

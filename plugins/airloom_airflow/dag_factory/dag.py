@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
-from airflow.sdk import DAG, Asset, CronTriggerTimetable
-from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
+from airflow.sdk import DAG, Asset
 
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import AssetKind, DagPlan, TaskPlan, asset_uri, build_groups
 from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
+from airloom_airflow.public_names import AssetOrTimeSchedule, CronTriggerTimetable
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

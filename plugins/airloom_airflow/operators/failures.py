@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
 from airloom.errors import AirloomError, PermanentError
+from airloom_airflow.public_names import AirflowException, AirflowFailException
 
 
 @contextmanager

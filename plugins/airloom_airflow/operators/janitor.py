@@ -112,7 +112,7 @@ def _read_pod(pod: Any) -> StagePod:
 
 
 def _ask_airflow(pod: StagePod) -> Mapping[str, str | None]:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(dag_id=pod.dag_id, run_ids=[pod.run_id], task_ids=list(pod.stages))
     return dict(states.get(pod.run_id, {}))

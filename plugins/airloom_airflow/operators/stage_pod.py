@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from airflow.settings import pod_mutation_hook
 from kubernetes.client import V1ObjectMeta, V1Pod  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
@@ -56,6 +54,8 @@ from airloom_airflow.pods.pod import (
 )
 from airloom_airflow.pods.schema import require_valid_pod
 from airloom_airflow.pods.state import PERMANENT_ENDINGS, PodState, read_state
+from airloom_airflow.public_names import AirflowException, AirflowFailException
+from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
 from airloom_airflow.triggers.pod_log import LogPosition
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log

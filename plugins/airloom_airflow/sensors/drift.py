@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseSensorOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
 from airloom.errors import ProtocolError
 from airloom.protocol.result import StageResult
@@ -21,6 +20,7 @@ from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import published_result_uri
 from airloom_airflow.operators.stage_result import load_result
+from airloom_airflow.public_names import AirflowSkipException
 from airloom_airflow.triggers.drift import DriftTrigger
 
 if TYPE_CHECKING:

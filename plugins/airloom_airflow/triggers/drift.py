@@ -32,7 +32,7 @@ class DriftTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 
         count = sync_to_async(RuntimeTaskInstance.get_dr_count)
         waited = False

@@ -129,7 +129,7 @@ async def _has_answered(client: ClusterClient, place: PodPlace, stage: str, *, s
 
 async def _ask_airflow(task: WaitingTask, task_ids: list[str]) -> Mapping[str, str | None]:
     """Task → state, without what Airflow does not know."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 
     states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
         dag_id=task.dag_id,

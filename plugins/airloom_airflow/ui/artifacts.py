@@ -10,13 +10,13 @@ import mimetypes
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
-from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse, Response
 
 from airloom.errors import AirloomError
 from airloom.settings import load_settings
 from airloom_airflow.objects import read_object
+from airloom_airflow.speedups.web_login import get_user
 
 _ABSENT = "There is no such artifact."
 _HEADERS = {

@@ -13,9 +13,12 @@ BRIDGE = "airloom0"
 SERVER_ADDRESS = "172.30.0.1"
 SERVICES = "10.96.0.0/16"
 PODS = "10.244.0.0/16"
+NODES = "172.30.0.0/24"
+"""With `SERVER_ADDRESS`."""
 DNS_ADDRESS = "10.96.0.10"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _OURS = ("KUBE-", "CNI-", BRIDGE, "airloom-cni")
+_LAST_METRIC = "4294967295"
 
 
 def node_address(number: int) -> str:
@@ -49,8 +52,16 @@ def write_pod_network(folder: Path, number: int) -> None:
     (folder / "10-bridge.conflist").write_text(json.dumps(document))
 
 
+def keep_ranges_in() -> None:
+    """From now on no packet to the cluster's ranges leaves the machine, whatever bridge is gone or not there yet: where
+    nothing else takes an address of them, it is unreachable."""
+    for addresses in (PODS, SERVICES, NODES):
+        run("ip", "route", "replace", "unreachable", addresses, "metric", _LAST_METRIC)
+
+
 def add_addresses(state: Path, *addresses: str) -> None:
     """The bridge with the addresses; forwarding on, its former setting kept in the state folder."""
+    keep_ranges_in()
     former = state / "ip_forward"
     if not former.exists():
         former.write_text(_FORWARD.read_text())
@@ -63,6 +74,7 @@ def add_addresses(state: Path, *addresses: str) -> None:
     for address in addresses:
         if f" {address}/32 " not in present:
             run("ip", "addr", "add", f"{address}/32", "dev", BRIDGE)
+    run("ip", "route", "replace", SERVICES, "dev", BRIDGE)  # kube-proxy gives them another address before they go
 
 
 def take_out(state: Path) -> None:
@@ -79,14 +91,22 @@ def take_out(state: Path) -> None:
     if former.exists():
         _FORWARD.write_text(former.read_text())
         former.unlink()
+    for route in _unreachable():
+        run("ip", "route", "delete", *route.split())
 
 
 def leftovers() -> list[str]:
-    """Interfaces and rules of a cluster that are there now."""
+    """Interfaces, routes and rules of a cluster that are there now."""
     rules = run("iptables-save").splitlines()
     links = [link for link in _links() if link == BRIDGE or link.startswith("airloom-cni")]
-    return links + [rule for rule in rules if any(name in rule for name in _OURS)]
+    return links + _unreachable() + [rule for rule in rules if any(name in rule for name in _OURS)]
 
 
 def _links() -> list[str]:
     return [line.split(":")[1].strip().partition("@")[0] for line in run("ip", "-o", "link").splitlines()]
+
+
+def _unreachable() -> list[str]:
+    """Routes of `keep_ranges_in`."""
+    routes = run("ip", "-4", "route", "show", "type", "unreachable").splitlines()
+    return [route.strip() for route in routes if route.split()[1] in (PODS, SERVICES, NODES)]

@@ -10,6 +10,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from tests.airflow_versions.moved import alias_moved
+
 HOME = Path(tempfile.mkdtemp(prefix="airloom-airflow-"))
 PASSWORD = "correct-horse"
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -47,6 +49,7 @@ os.environ.update(SETTINGS)
 for folder in ("plugins", "dags", "pipelines", "artifacts", "airloom"):
     (HOME / folder).mkdir()
 (HOME / "passwords.json").write_text(json.dumps({"admin": PASSWORD}))
+alias_moved()
 
 
 @cache

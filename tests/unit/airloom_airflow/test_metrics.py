@@ -1,15 +1,18 @@
-"""Metrics reach a StatsD server and OpenTelemetry by the interface that Airflow has set up in the process."""
+"""Metrics reach a collector by the interface that Airflow has set up in the process."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
-import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import get_args
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from airloom_airflow import metrics
 
@@ -31,23 +34,63 @@ metrics.time("airloom.watch.lag", -0.5, namespace="ops")
 """
 
 
+class Collector:
+    """Takes metrics over OTLP, as an OpenTelemetry collector does."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                bodies.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    def __enter__(self) -> Collector:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def points(self) -> dict[str, tuple[float, dict[str, str]]]:
+        """Metric → sum of its last point, and its tags."""
+        found = {}
+        for body in self.bodies:
+            for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                    times = (*metric.histogram.data_points, *metric.exponential_histogram.data_points)
+                    for point in (*metric.sum.data_points, *times):
+                        value = point.sum if point in times else point.as_int or point.as_double
+                        found[metric.name] = (value, {tag.key: tag.value.string_value for tag in point.attributes})
+        return found
+
+
 @pytest.mark.parametrize("triggerer", [True, False])
-def test_a_statsd_server_hears_what_a_triggerer_and_a_task_send(triggerer: bool) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-        server.settimeout(60)
+def test_a_collector_of_opentelemetry_gets_what_a_triggerer_and_a_task_send(triggerer: bool) -> None:
+    with Collector() as collector:
         settings = {
-            "AIRFLOW__METRICS__STATSD_ON": "True",
-            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
-            "AIRFLOW__METRICS__STATSD_PORT": str(server.getsockname()[1]),
+            "AIRFLOW__METRICS__OTEL_ON": "True",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         }
         subprocess.run([sys.executable, "-c", SEND.format(triggerer=triggerer)], env=os.environ | settings, check=True)
-        heard = [server.recv(1024).decode() for _ in range(3)]
-    assert heard == [
-        "airflow.airloom.pod.lost:1|c",
-        "airflow.airloom.pod.queueing:1500.000000|ms",
-        "airflow.airloom.watch.lag:0.000000|ms",
-    ]
+        tags = {"namespace": "ops", "stage": "train"}
+        assert collector.points["airflow.airloom.pod.lost"] == (1, tags)
+        assert collector.points["airflow.airloom.pod.queueing"] == (1500, tags)
+        assert collector.points["airflow.airloom.watch.lag"] == (0, {"namespace": "ops"})
 
 
 def test_the_docstring_names_every_metric() -> None:
@@ -62,6 +105,6 @@ def test_a_metric_that_cannot_be_sent_is_logged_and_harms_nobody(
         def incr(self, *args: object, **more: object) -> None:
             raise ConnectionError("no route")
 
-    monkeypatch.setattr(metrics, "_load_stats", lambda path: Broken)
+    monkeypatch.setattr(metrics, "load_stats", lambda: Broken)
     metrics.count("airloom.pod.lost")
     assert "airloom.pod.lost is not sent: no route" in caplog.text

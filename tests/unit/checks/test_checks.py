@@ -40,6 +40,12 @@ def tree(tmp_path: Path) -> Path:
         (tmp_path / f"docker/{name}/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
     (tmp_path / "tests/images/stage-trivial").mkdir(parents=True)
     (tmp_path / "tests/images/stage-trivial/requirements.txt").write_text(f"rich==14.1 {HASH}\n")
+    (tmp_path / "tests/airflow_versions").mkdir()
+    (tmp_path / "tests/airflow_versions/requirements.in").write_text("")
+    for version in ("3.1", "3.2"):
+        (tmp_path / f"tests/airflow_versions/airflow-{version}.in").write_text(f"apache-airflow=={version}.0\n")
+        text = f"apache-airflow=={version}.0 {HASH}\nrich==14.1 {HASH}\n"
+        (tmp_path / f"tests/airflow_versions/airflow-{version}.txt").write_text(text)
     for name in ("airflow", "stages"):
         (tmp_path / f"tests/requirements-{name}.txt").write_text(f"pytest==8.1 {HASH}\n")
     return tmp_path

@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from tests.unit.airloom_airflow import fake_stage
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
@@ -24,6 +23,7 @@ from airloom.protocol.context import result_uri, run_folder
 from airloom.spec import load_pipeline
 from airloom_airflow.operators import stage_context, stage_subprocess
 from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator, build_stage_environ
+from airloom_airflow.public_names import AirflowException, AirflowFailException
 
 RUN_ID = "manual__2026-01-01T00:00:00+00:00"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from tests.fakes.kubernetes_api import KubernetesApi
 from tests.unit.airloom_airflow.triggers.pods import ended, find_place, put_pod, running, section
 
+from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 from airloom_airflow.triggers.pod_kill import WaitingTask, end_pod, is_abandoned
 
 TASK = WaitingTask("ops__whole__train", "run", "train", -1)

@@ -27,7 +27,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def timing(self, name: str, value: object, **more: object) -> None:
             names.append(name)
 
-    monkeypatch.setattr(metrics, "_load_stats", lambda path: Stats())
+    monkeypatch.setattr(metrics, "load_stats", lambda: Stats())
     return names
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from airflow.jobs.triggerer_job_runner import TriggerRunner
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.module_loading import import_string
 from tests.fakes.kubernetes_api import KubernetesApi
 from tests.unit.airloom_airflow.triggers.pods import ended, find_place, put_pod, running
 from tests.waiting import wait_until
 
 from airloom_airflow.pods.cluster_file import Limits
+from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 from airloom_airflow.triggers import stage_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place
 
