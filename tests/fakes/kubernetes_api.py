@@ -39,7 +39,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """Answers of a status in place of the right ones."""
+    """Answers of a status in place of the right ones; 0: none, the connection is cut."""
 
     status: int
     count: int
@@ -124,6 +124,10 @@ class KubernetesApi:
         """Answer the next requests that match with a status."""
         self._call(lambda: self._faults.append(Fault(status, count, matches)))
 
+    def cut_requests(self, count: int, matches: Callable[[Request], bool] = lambda request: True) -> None:
+        """Cut the connections of the next requests that match, before an answer."""
+        self.fail(0, count, matches)
+
     def expire(self) -> None:
         """Forget what was: a watch from an earlier version is answered with 410."""
         self._call(lambda: setattr(self, "_oldest", self._version))
@@ -195,6 +199,8 @@ class KubernetesApi:
             for fault in self._faults:
                 if fault.count > 0 and fault.matches(request):
                     fault.count -= 1
+                    if not fault.status:
+                        http.transport.abort()
                     return _status(fault.status, "Fault", "as the test wants it")
             answer: web.StreamResponse = await handler(http)
             return answer

@@ -29,6 +29,8 @@ _SILENCE_SECONDS = 60.0
 A stage that writes nothing costs one request in this time."""
 _TAIL_SECONDS = 1.0
 """How long a log may go on after its pod's end before what is left of it is asked for by a request of its own."""
+_REFUSALS_AT_END = 2
+"""How often an ended pod's log is asked for where the API server is there and the pod's node is not."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _LONGEST_LINE = 65536
@@ -85,13 +87,14 @@ class LogFollower:
         self._task.cancel()
 
     async def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
+        pause, refusals = _FIRST_PAUSE_SECONDS, 0
+        while refusals < _REFUSALS_AT_END:
             ended, before = self._ended.is_set(), self._position.accepted
             try:
                 if await self._read(follow=not ended):
                     return
             except Exception as error:
+                refusals += ended and isinstance(error, _RefusedError)
                 self._report(str(error) or type(error).__name__)
             pause = _FIRST_PAUSE_SECONDS if self._position.accepted > before else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             if ended:
@@ -111,7 +114,7 @@ class LogFollower:
             if answer.status == 404:
                 return True
             if answer.status != 200:
-                raise ConnectionError(f"status {answer.status}")
+                raise _RefusedError(f"status {answer.status}")
             if self._opened and follow:
                 metrics.count("airloom.log.reconnects", namespace=self._namespace)
             self._opened, self._problem = True, ""
@@ -143,6 +146,10 @@ class LogFollower:
         if problem != self._problem:
             log.info("the log of pod %s broke off (%s); reading on", self._name, problem)
         self._problem = problem
+
+
+class _RefusedError(Exception):
+    """The API server has answered, and has no log for us: its pod's node does not, or we may not read it."""
 
 
 class LogPosition:

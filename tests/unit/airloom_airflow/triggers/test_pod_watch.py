@@ -104,6 +104,25 @@ def test_the_tail_of_a_log_that_fell_silent_before_the_pods_end_is_read(api: Kub
     assert follower.lines == ["one", "two", "three"]
 
 
+def test_an_ended_pod_whose_node_gives_no_log_is_not_waited_for_long(api: KubernetesApi, kubeconfig: Path) -> None:
+    pod = put_pod(api, status=ended(0, "{}"))
+    api.fail(502, count=1000, matches=is_log)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        assert follower.wait_for_end().message == "{}"
+    assert api.count(is_log) == 2
+
+
+def test_the_tail_is_read_though_the_api_server_is_away_for_a_moment(api: KubernetesApi, kubeconfig: Path) -> None:
+    pod = put_pod(api, status=ended())
+    api.write_log("train-1", [stamp("one")], end=True)
+    with Follower() as follower:
+        api.cut_requests(5, is_log)
+        follower.follow(find_place(api, pod, kubeconfig))
+        assert follower.wait_for_end().ending == "exited"
+    assert follower.lines == ["one"]
+
+
 def test_a_log_that_ends_in_order_while_its_pod_runs_is_opened_anew(api: KubernetesApi, kubeconfig: Path) -> None:
     """A kubelet that is started anew ends its streams in order."""
     pod = put_pod(api, status=running())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.jobs.triggerer_job_runner import TriggerRunner
-from airflow.sdk.module_loading import import_string
+from airflow.triggers.base import BaseTrigger
 from tests.fakes.kubernetes_api import KubernetesApi
 from tests.unit.airloom_airflow.triggers.pods import ended, find_place, put_pod, running
 from tests.waiting import wait_until
@@ -60,7 +60,7 @@ class Triggerer:
 
     @property
     def payloads(self) -> list[Any]:
-        return [entry.event.payload for entry in self.runner.events]
+        return [entry[1].payload for entry in self.runner.events]
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._cancel(), self.loop).result(30)
@@ -128,6 +128,27 @@ def test_a_trigger_that_a_person_ended_deletes_its_pod(
         assert api.names == []
 
 
+@pytest.mark.parametrize(("state", "names"), [("deferred", ["train-1"]), ("failed", [])])
+def test_before_airflow_3_3_a_cancelled_trigger_asks_when_it_cleans_up(
+    api: KubernetesApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, state: str, names: list[str]
+) -> None:
+    monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
+    set_state(monkeypatch, state)
+    trigger = build_trigger(api, put_pod(api, status=running()), kubeconfig)
+    trigger.task_instance = Task()  # type: ignore[assignment]
+
+    async def cancel() -> None:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        while not api.count(lambda request: "watch" in request.query):
+            await asyncio.sleep(0.02)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await trigger.cleanup()
+
+    asyncio.run(cancel())
+    assert api.names == names
+
+
 def test_a_pod_stays_where_the_api_server_is_away_and_the_trigger_says_so(
     api: KubernetesApi, kubeconfig: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,4 +180,5 @@ def test_a_trigger_that_fails_gives_its_pod_up_and_says_why(
 
 def test_it_is_made_anew_in_the_triggerer(api: KubernetesApi, kubeconfig: Path) -> None:
     path, kwargs = build_trigger(api, put_pod(api), kubeconfig).serialize()
-    assert import_string(path)(**kwargs).serialize() == (path, kwargs)
+    assert path == "airloom_airflow.triggers.stage_pod.StagePodTrigger"
+    assert StagePodTrigger(**kwargs).serialize() == (path, kwargs)
