@@ -4,7 +4,7 @@
 It knows nothing of pods, and it does not try again: who asked knows how long to wait.
 
 Tokens end: those of an exec plugin (EKS: 15 minutes) are asked for anew before they do, those of a mounted service
-account are read anew from their file, by kubernetes_asyncio's hook before each request. Where the API server refuses us
+account are read anew from their file, by kubernetes_asyncio. Where the API server refuses us
 all the same (401), everything is read anew, certificates too, and the request is made once more.
 """
 
@@ -45,6 +45,7 @@ class ClusterClient:
         self._connection = connection
         self._client: ApiClient | None = None
         self._credentials: tuple[Any, ...] = ()
+        self._token: _PluginToken | None = None
         self._former: list[ApiClient] = []
         self._renewing = asyncio.Lock()
         self._renewed = time.monotonic()
@@ -90,7 +91,7 @@ class ClusterClient:
         """Read the credentials, and be ready."""
         from kubernetes_asyncio.client import ApiClient
 
-        configuration = await _load(self._connection)
+        configuration, self._token = await _load(self._connection)
         self._client, self._credentials = ApiClient(configuration), _identify(configuration)
 
     async def close(self) -> None:
@@ -100,6 +101,8 @@ class ClusterClient:
         self._former, self._client = [], None
 
     async def _ask(self, call: _Call) -> aiohttp.ClientResponse:
+        if self._token is not None:
+            await self._token.refresh()
         client = self._require()
         answer = await call.send(client)
         if answer.status == 401 and await self._renew(client):
@@ -118,7 +121,7 @@ class ClusterClient:
                 return False
             self._renewed = time.monotonic()
             try:
-                configuration = await _load(self._connection)
+                configuration, token = await _load(self._connection)
             except Exception as error:
                 log.warning("the credentials of the cluster cannot be read anew: %s", error)
                 return False
@@ -126,7 +129,7 @@ class ClusterClient:
                 return False
             log.info("the API server refused our credentials; going on with new ones")
             self._former.append(refused)
-            self._client, self._credentials = ApiClient(configuration), credentials
+            self._client, self._credentials, self._token = ApiClient(configuration), credentials, token
             while len(self._former) > _RETIRED:
                 await self._former.pop(0).close()
             return True
@@ -172,35 +175,40 @@ async def open_client(connection: Connection) -> AsyncIterator[ClusterClient]:
         await client.close()
 
 
-async def _load(connection: Connection) -> Configuration:
+async def _load(connection: Connection) -> tuple[Configuration, _PluginToken | None]:
     """Where the API server is, and who we are, read anew."""
     from kubernetes_asyncio import client, config
 
     configuration = client.Configuration()
+    token = None
     if connection.kubeconfig is not None:
         loader = await config.load_kube_config(
             config_file=connection.kubeconfig, context=connection.context, client_configuration=configuration
         )
-        configuration.refresh_api_key_hook = _PluginToken(loader)
+        token = _PluginToken(loader, configuration)
     else:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.connection_pool_maxsize = _CONNECTIONS
-    return configuration
+    return configuration, token
 
 
 class _PluginToken:
-    """kubernetes_asyncio's hook before each request: asks an exec plugin for another token before this one ends.
+    """Asks an exec plugin for another token before this one ends. Not by the hook of kubernetes_asyncio's
+    configuration: before its release 36 that one awaits nothing, and a plugin is a process.
 
     Args:
         loader: of kubernetes_asyncio; it knows the plugin, and asks it five minutes before its token ends.
+        configuration: gets the token.
     """
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Any, configuration: Configuration) -> None:
         self._loader = loader
+        self._configuration = configuration
         self._asked = time.monotonic()
         self._asking = asyncio.Lock()
 
-    async def __call__(self, configuration: Configuration) -> None:
+    async def refresh(self) -> None:
+        """Before each request."""
         if not hasattr(self._loader, "exec_plugin_expiry"):
             return  # no plugin, or one that does not say when its token ends: we hear of it by a 401
         async with self._asking:
@@ -212,7 +220,7 @@ class _PluginToken:
             except Exception as error:
                 log.warning("the kubeconfig's exec plugin gives no token now, going on with the last: %s", error)
                 return
-            configuration.api_key["BearerToken"] = self._loader.token
+            self._configuration.api_key["BearerToken"] = self._loader.token
 
 
 def _identify(configuration: Configuration) -> tuple[Any, ...]:

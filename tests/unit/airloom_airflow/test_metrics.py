@@ -17,16 +17,22 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from airloom_airflow import metrics
 
 SEND = """
-import sys
-from airflow.configuration import conf
 if {triggerer}:
     import airflow.jobs.triggerer_job_runner
-    from airflow.observability.metrics import stats_utils
-    from airflow.observability import stats
+try:
+    if {triggerer}:
+        from airflow.observability.metrics import stats_utils
+        from airflow.observability.stats import Stats
+    else:
+        from airflow.sdk.observability.metrics import stats_utils
+        from airflow.sdk.observability.stats import Stats
+except ModuleNotFoundError:
+    pass  # 3.1 sets up its own
 else:
-    from airflow.sdk.observability.metrics import stats_utils
-    from airflow.sdk.observability import stats
-stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
+    try:
+        Stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
+    except TypeError:  # 3.2
+        Stats.initialize(factory=stats_utils.get_stats_factory(Stats))
 from airloom_airflow import metrics
 metrics.count("airloom.pod.lost", namespace="ops", stage="train")
 metrics.time("airloom.pod.queueing", 1.5, namespace="ops", stage="train")
@@ -72,7 +78,7 @@ class Collector:
             for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
                     times = (*metric.histogram.data_points, *metric.exponential_histogram.data_points)
-                    for point in (*metric.sum.data_points, *times):
+                    for point in (*metric.sum.data_points, *metric.gauge.data_points, *times):
                         value = point.sum if point in times else point.as_int or point.as_double
                         found[metric.name] = (value, {tag.key: tag.value.string_value for tag in point.attributes})
         return found
@@ -85,6 +91,8 @@ def test_a_collector_of_opentelemetry_gets_what_a_triggerer_and_a_task_send(trig
             "AIRFLOW__METRICS__OTEL_ON": "True",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "AIRFLOW__METRICS__OTEL_HOST": "127.0.0.1",  # 3.1 knows no other way
+            "AIRFLOW__METRICS__OTEL_PORT": collector.url.rpartition(":")[2],
         }
         subprocess.run([sys.executable, "-c", SEND.format(triggerer=triggerer)], env=os.environ | settings, check=True)
         tags = {"namespace": "ops", "stage": "train"}
