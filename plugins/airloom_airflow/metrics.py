@@ -25,7 +25,7 @@ Times (StatsD: timers in milliseconds; OpenTelemetry: histograms of milliseconds
 
 Of a pod that several stages share, its first stage sends the times, of its own end.
 
-Tags, where the backend has them: `namespace`, and of pods `stage`.
+Tags, where the backend has them: `namespace` (not of relaunches and memory raises), and of pods `stage`.
 """
 
 from __future__ import annotations

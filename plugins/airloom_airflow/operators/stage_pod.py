@@ -35,6 +35,7 @@ from airloom.protocol.section import Section
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
+from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
@@ -241,6 +242,7 @@ class StagePodOperator(KubernetesPodOperator):
                 "Infrastructure loss %d of %d: %s. The stage is started again; no retry is used up.",
                 launch.losses + 1, profile.infrastructure_losses, state.message,
             )  # fmt: skip
+            metrics.count("airloom.pod.relaunches", stage=self.task_id)
             return replace(launch, number=launch.number + 1, losses=launch.losses + 1)
         if state.ending == "out-of-memory":
             memory = raise_memory(profile, launch.memory or profile.memory)
@@ -250,6 +252,8 @@ class StagePodOperator(KubernetesPodOperator):
                     "a memory_max up to which it may be raised."
                 )
             self.log.warning("%s. It is started again with %s bytes.", state.message, memory)
+            metrics.count("airloom.pod.relaunches", stage=self.task_id)
+            metrics.count("airloom.pod.memory_raises", stage=self.task_id)
             return replace(launch, number=launch.number + 1, memory=memory)
         if state.ending == "refused":
             raise AirflowFailException(f"the pod cannot start: {state.message}")
