@@ -38,6 +38,7 @@ from airloom.settings import Settings, load_settings
 from airloom.spec.cluster import Cluster, Profile, load_cluster
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
+from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
@@ -56,10 +57,11 @@ from airloom_airflow.pods.pod import (
     raise_memory,
 )
 from airloom_airflow.pods.schema import require_valid_pod
-from airloom_airflow.pods.state import PodState, read_state
+from airloom_airflow.pods.state import PERMANENT_ENDINGS, PodState, read_state
 from airloom_airflow.public_names import AirflowException, AirflowFailException
 from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
-from airloom_airflow.triggers.pod_watch import LogPosition, PodPlace, follow_pod
+from airloom_airflow.triggers.pod_log import LogPosition
+from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
 
 if TYPE_CHECKING:
@@ -243,6 +245,7 @@ class StagePodOperator(KubernetesPodOperator):
                 "Infrastructure loss %d of %d: %s. The stage is started again; no retry is used up.",
                 launch.losses + 1, profile.infrastructure_losses, state.message,
             )  # fmt: skip
+            metrics.count("airloom.pod.relaunches", stage=self.task_id)
             return replace(launch, number=launch.number + 1, losses=launch.losses + 1)
         if state.ending == "out-of-memory":
             memory = raise_memory(profile, launch.memory or profile.memory)
@@ -252,9 +255,13 @@ class StagePodOperator(KubernetesPodOperator):
                     "a memory_max up to which it may be raised."
                 )
             self.log.warning("%s. It is started again with %s bytes.", state.message, memory)
+            metrics.count("airloom.pod.relaunches", stage=self.task_id)
+            metrics.count("airloom.pod.memory_raises", stage=self.task_id)
             return replace(launch, number=launch.number + 1, memory=memory)
         if state.ending == "refused":
             raise AirflowFailException(f"the pod cannot start: {state.message}")
+        if state.ending in PERMANENT_ENDINGS:
+            raise AirflowFailException(state.message)
         raise AirflowException(f"the pod was given up: {state.message}")
 
     def _take_result(self, state: PodState) -> str:
@@ -364,7 +371,7 @@ class StagePodOperator(KubernetesPodOperator):
         except ApiException:
             return None  # it has no log yet, or is gone; whoever waits for it will know
         for line in answer.data.splitlines():
-            position.take(line)
+            position.accept(line)
         if section.status is None:
             return None
         for text, when in lines:

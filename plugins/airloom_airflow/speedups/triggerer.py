@@ -6,6 +6,8 @@ twice before its trigger runs, and once after its event, which is more than a sh
 bench-cluster`). Upstream: no issue was found (2026-11-25), and 3.4.0b2 still has `anyio.move_on_after(1)`;
 https://github.com/apache/airflow/pull/67919, open, rewrites that loop. It can go with a version whose pause can be set.
 
+It also keeps what a trigger logged before another of the same try (`speedups.trigger_log`).
+
 Switched off (see `speedups.switch`), it runs Airflow's own.
 """
 
@@ -16,6 +18,7 @@ import sys
 import anyio
 
 from airloom_airflow.speedups.switch import is_on
+from airloom_airflow.speedups.trigger_log import keep_logs
 
 TESTED = ("3.3.2",)
 """Versions of Airflow: `tests/e2e`, and every test on the cluster."""
@@ -43,6 +46,7 @@ def main(arguments: list[str]) -> None:
 
     if is_on("triggerer", TESTED):
         shorten_pause()
+        keep_logs()
     sys.argv = ["airflow", "triggerer", *arguments]
     run_airflow()  # type: ignore[no-untyped-call]
 

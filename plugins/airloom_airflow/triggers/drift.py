@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 
 class DriftTrigger(BaseTrigger):
-    """Fires once no training run is queued or running: a drift told meanwhile may be cured by that very run.
+    """Fires once no training run is queued or running: a drift found meanwhile may be cured by that very run.
 
     Args:
         train_dag_id: the DAG that retrains.

@@ -1,70 +1,273 @@
-"""A log is passed on once, whole and in order, however often its connection breaks."""
+"""A pod is followed to its end, whatever the API server and the connections to it do meanwhile."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from itertools import pairwise
+import time
+from pathlib import Path
 
-from airloom.protocol.section import Section, begin_line, end_line
-from airloom_airflow.triggers.pod_watch import LogPosition
+import pytest
+from tests.fakes.kubernetes_api import KubernetesApi, Request, stamp
+from tests.unit.airloom_airflow.triggers.pods import Follower, Plugin, ended, find_place, put_pod, running, section
+from tests.waiting import wait_until
 
-LINES = [
-    b"2026-11-24T00:36:37.571136999Z one",
-    b"2026-11-24T00:36:37.5712Z two",  # later than the one before: Kubernetes leaves trailing zeros out
-    b"2026-11-24T00:36:37.5712Z two",
-    b"2026-11-24T00:36:37.571199Z three",  # of the other stream: a little earlier
-    b"2026-11-24T00:36:38Z four",
-]
+from airloom.spec.cluster import Limits
+from airloom_airflow import metrics
+from airloom_airflow.triggers import cluster_client, pod_log, pod_watch
 
 
-class Heard:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.times: list[datetime] = []
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the metrics that were sent."""
+    names: list[str] = []
 
-    def __call__(self, line: str, when: datetime) -> None:
-        self.lines.append(line)
-        self.times.append(when)
+    class Stats:
+        def incr(self, name: str, **more: object) -> None:
+            names.append(name)
 
+        def timing(self, name: str, value: object, **more: object) -> None:
+            names.append(name)
 
-def test_every_line_is_told_with_a_time_later_by_a_millisecond_at_least() -> None:
-    heard = Heard()
-    position = LogPosition(heard, Section("token", "train", shared=False))
-    for line in LINES:
-        position.take(line)
-    assert heard.lines == ["one", "two", "two", "three", "four"]
-    assert all(after - before >= timedelta(milliseconds=1) for before, after in pairwise(heard.times))
+    monkeypatch.setattr(metrics, "load_stats", lambda: Stats())
+    return names
 
 
-def test_wherever_the_connection_breaks_nothing_is_told_twice_or_left_out() -> None:
-    for seen in range(len(LINES) + 1):
-        heard = Heard()
-        position = LogPosition(heard, Section("token", "train", shared=False))
-        for line in LINES[:seen]:
-            position.take(line)
-        position.reopen()
-        for line in LINES:
-            position.take(line)
-        assert heard.lines == ["one", "two", "two", "three", "four"], seen
+def is_log(request: Request) -> bool:
+    return request.path.endswith("/log")
 
 
-def test_another_reader_tells_the_same_times() -> None:
-    first, second = Heard(), Heard()
-    for heard in (first, second):
-        position = LogPosition(heard, Section("token", "train", shared=False))
-        for line in LINES:
-            position.take(line)
-    assert first.times == second.times
+def is_watch(request: Request) -> bool:
+    return "watch" in request.query
 
 
-def test_a_section_is_told_apart_and_knows_its_end() -> None:
-    heard = Heard()
-    section = Section("token", "train")
-    position = LogPosition(heard, section)
-    text = ["before", begin_line("token", "ingest"), "of ingest", end_line("token", "ingest", 0, "{}"),
-            begin_line("token", "train"), "of train", begin_line("another", "ingest"),
-            end_line("token", "train", 75, '{"a": "b c"}'), begin_line("token", "register"), "of register"]  # fmt: skip
-    for number, line in enumerate(text):
-        position.take(f"2026-11-24T00:00:{number:02}Z {line}".encode())
-    assert heard.lines == ["of train", begin_line("another", "ingest")]
-    assert (section.status, section.pointer, position.is_over) == (75, '{"a": "b c"}', True)
+def is_list(request: Request) -> bool:
+    return request.path.endswith("/pods") and not is_watch(request)
+
+
+def test_a_pod_is_followed_to_its_end_with_its_log_and_measured(
+    api: KubernetesApi, kubeconfig: Path, sent: list[str]
+) -> None:
+    pod = put_pod(api)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        api.change("train-1", status=running())
+        api.write_log("train-1", [stamp("one"), stamp("two")])
+        wait_until(lambda: follower.lines == ["one", "two"], "its log")
+        api.write_log("train-1", [stamp("three")], end=True)
+        api.change("train-1", status=ended(0, '{"x": 1}'))
+        state = follower.wait_for_end()
+    assert (state.ending, state.exit_code, state.message) == ("exited", 0, '{"x": 1}')
+    assert follower.lines == ["one", "two", "three"]
+    assert {"airloom.pod.exited", "airloom.watch.lag", "airloom.pod.scheduling", "airloom.pod.running"} <= set(sent)
+
+
+def test_a_pod_that_goes_is_lost(api: KubernetesApi, kubeconfig: Path, sent: list[str]) -> None:
+    pod = put_pod(api)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        api.remove("train-1")
+        assert follower.wait_for_end().ending == "lost"
+    assert "airloom.pod.lost" in sent
+
+
+def test_a_log_dropped_in_silence_is_read_to_its_last_line(
+    api: KubernetesApi, kubeconfig: Path, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_log, "_SILENCE_SECONDS", 0.5)
+    pod = put_pod(api, status=running())
+    api.write_log("train-1", section(pod, "train", "one", end=False))
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig), shared=True)
+        wait_until(lambda: follower.lines == ["one"], "its log")
+        api.silent = True
+        api.write_log("train-1", section(pod, "train", "two")[1:])
+        opened = api.count(is_log)
+        wait_until(lambda: api.count(is_log) > opened, "the log opened anew")
+        api.silent = False
+        state = follower.wait_for_end()
+    assert follower.lines == ["one", "two"]
+    assert (state.ending, state.by_stage, state.message) == ("exited", True, '{"of": "train"}')
+    assert "airloom.log.reconnects" in sent
+
+
+def test_the_tail_of_a_log_that_fell_silent_before_the_pods_end_is_read(api: KubernetesApi, kubeconfig: Path) -> None:
+    pod = put_pod(api, status=running())
+    api.write_log("train-1", [stamp("one")])
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: follower.lines == ["one"] and api.count(is_watch) == 1, "its log")
+        api.cut_logs_silently()
+        api.write_log("train-1", [stamp("two"), stamp("three")], end=True)
+        api.change("train-1", status=ended())
+        assert follower.wait_for_end(seconds=20).ending == "exited"
+    assert follower.lines == ["one", "two", "three"]
+
+
+def test_an_ended_pod_whose_node_gives_no_log_is_not_waited_for_long(api: KubernetesApi, kubeconfig: Path) -> None:
+    pod = put_pod(api, status=ended(0, "{}"))
+    api.fail(502, count=1000, matches=is_log)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        assert follower.wait_for_end().message == "{}"
+    assert api.count(is_log) == 2
+
+
+def test_the_tail_is_read_though_the_api_server_is_away_for_a_moment(api: KubernetesApi, kubeconfig: Path) -> None:
+    pod = put_pod(api, status=ended())
+    api.write_log("train-1", [stamp("one")], end=True)
+    with Follower() as follower:
+        api.cut_requests(5, is_log)
+        follower.follow(find_place(api, pod, kubeconfig))
+        assert follower.wait_for_end().ending == "exited"
+    assert follower.lines == ["one"]
+
+
+def test_a_log_that_ends_in_order_while_its_pod_runs_is_opened_anew(api: KubernetesApi, kubeconfig: Path) -> None:
+    """A kubelet that is started anew ends its streams in order."""
+    pod = put_pod(api, status=running())
+    api.write_log("train-1", [stamp("one")], end=True)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: api.count(is_log) >= 2, "the log opened anew")
+        api.write_log("train-1", [stamp("two")])
+        wait_until(lambda: follower.lines == ["one", "two"], "the rest of the log")
+
+
+def test_connections_that_are_cut_lose_nothing(api: KubernetesApi, kubeconfig: Path, sent: list[str]) -> None:
+    pod = put_pod(api, status=running())
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        for number in range(5):
+            api.write_log("train-1", [stamp(f"line {number}")])
+            wait_until(lambda number=number: len(follower.lines) == number + 1, "its log")
+            api.cut()
+        api.away = True
+        api.cut()
+        api.change("train-1", status=ended())
+        api.away = False
+        assert follower.wait_for_end().ending == "exited"
+    assert follower.lines == [f"line {number}" for number in range(5)]
+    assert "airloom.watch.reconnects" in sent
+
+
+def test_a_watch_that_is_too_old_lists_again(api: KubernetesApi, kubeconfig: Path) -> None:
+    pod = put_pod(api)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        lists, api.silent = api.count(is_list), True
+        api.change("train-1", status=ended())
+        api.expire()
+        api.silent = False
+        api.cut()
+        assert follower.wait_for_end().ending == "exited"
+    assert api.count(is_list) > lists
+
+
+def test_an_ending_token_is_asked_for_anew_before_it_ends(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_client, "_RENEW_SECONDS", 0.0)
+    plugin = Plugin(tmp_path, "first", seconds=60)  # asked anew five minutes before its end
+    kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig", plugin.user)
+    api.tokens = {"first", "second"}
+    pod = put_pod(api, status=running())
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        plugin.give("second", seconds=3600)
+        api.cut()
+        wait_until(lambda: api.requests[-1].token == "second", "the second token")
+        asked = plugin.asked
+        api.cut()
+        api.change("train-1", status=ended())
+        assert follower.wait_for_end().ending == "exited"
+    assert plugin.asked == asked  # its token has time
+
+
+@pytest.mark.parametrize("seconds", [3600, None])
+def test_a_token_that_is_refused_is_asked_for_anew(api: KubernetesApi, tmp_path: Path, seconds: float | None) -> None:
+    plugin = Plugin(tmp_path, "first", seconds)
+    kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig", plugin.user)
+    api.tokens = {"first"}
+    pod = put_pod(api, status=running())
+    api.write_log("train-1", [stamp("one")])
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: follower.lines == ["one"] and api.count(is_watch) == 1, "its log")
+        plugin.give("second", seconds)
+        api.tokens = {"second"}
+        api.cut()
+        api.write_log("train-1", [stamp("two")], end=True)
+        api.change("train-1", status=ended())
+        assert follower.wait_for_end().ending == "exited"
+    assert follower.lines == ["one", "two"]
+    assert plugin.asked == 2
+
+
+def test_a_new_stage_whose_credentials_are_refused_is_given_up_by_a_limit(
+    api: KubernetesApi, tmp_path: Path, sent: list[str]
+) -> None:
+    kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig", Plugin(tmp_path, "first", 3600).user)
+    api.tokens = set()
+    pod = put_pod(api)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig), Limits(scheduling_seconds=1))
+        state = follower.wait_for_end()
+    assert state.ending == "overdue"
+    assert "limits.scheduling_seconds" in state.message
+    assert "the API server refuses our credentials (401 Unauthorized)" in state.message
+    assert {"airloom.pod.overdue", "airloom.watch.reconnects"} <= set(sent)
+
+
+def test_a_running_pods_limit_counts_while_our_credentials_are_refused(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_watch, "_LONGEST_WAIT_SECONDS", 0.5)
+    kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig", {"token": "first"})
+    api.tokens = {"first"}
+    pod = put_pod(api, status=running(0))
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig), Limits(running_seconds=3))
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        api.tokens = set()
+        api.cut()
+        state = follower.wait_for_end()
+    assert state.ending == "overdue"
+    assert "limits.running_seconds" in state.message
+    assert "refuses our credentials" in state.message
+
+
+def test_scheduling_counts_from_when_the_gate_was_seen_to_go(
+    api: KubernetesApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_watch, "_LONGEST_WAIT_SECONDS", 0.5)
+    old = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+    pod = put_pod(api, metadata=old, spec={"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]})
+    limits = Limits(queueing_seconds=1e9, scheduling_seconds=2)
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig), limits)
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        went = time.monotonic()
+        gone = put_pod(api, metadata={**pod["metadata"], "generation": 2}, spec={})
+        with Follower() as later:  # after a triggerer change
+            later.follow(find_place(api, gone, kubeconfig), limits)
+            for state in (follower.wait_for_end(), later.wait_for_end()):
+                assert state.ending == "overdue"
+                assert "limits.scheduling_seconds" in state.message
+    assert time.monotonic() - went > limits.scheduling_seconds
+
+
+def test_many_followers_share_one_watch(api: KubernetesApi, kubeconfig: Path) -> None:
+    pods = [put_pod(api, f"train-{number}", status=running()) for number in range(20)]
+    with Follower() as follower:
+        for number, pod in enumerate(pods):
+            follower.follow(find_place(api, pod, kubeconfig), stage=f"s{number}")
+        wait_until(lambda: api.count(is_watch) == 1, "the watch")
+        for pod in pods:
+            api.change(pod["metadata"]["name"], status=ended())
+        for number in range(len(pods)):
+            assert follower.wait_for_end(f"s{number}").ending == "exited"
+    assert (api.count(is_watch), api.count(is_list)) == (1, 1)
+    assert pod_watch._shared == {}
