@@ -84,10 +84,12 @@ def send_to(receiver: Receiver, folder: Path, key: str = "key") -> LineageSink:
 def build_context(folder: Path) -> StageContext:
     parent = LineageParent(namespace="airloom", name="ops__p__train.ingest", run_id=PARENT, root_run_id=PARENT)
     told = {"team": "ops", "pipeline": "p", "stage": "ingest", "run_id": "r", "attempt": 1, "spec": {}}
-    return StageContext.model_validate({**told, "pipeline_uri": folder.as_uri(), "lineage_parent": parent})
+    told |= {"pipeline_uri": folder.as_uri(), "trace_parent": TRACE_PARENT}
+    return StageContext.model_validate({**told, "lineage_parent": parent})
 
 
 PARENT = "01a20ba1-aede-7c32-8f4a-8eb8a103d509"
+TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def build_result(context: StageContext) -> StageResult:
@@ -107,6 +109,7 @@ def test_start_and_end_are_told_as_one_run_below_the_airflow_task(
     assert start["run"]["runId"] == end["run"]["runId"]
     assert start["job"] == end["job"]
     assert start["run"]["facets"]["parent"]["run"]["runId"] == PARENT
+    assert {event["run"]["facets"]["airloom_run"]["trace_parent"] for event in (start, end)} == {TRACE_PARENT}
 
 
 def test_a_receiver_that_refuses_is_an_unavailable_error(receiver: Receiver, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from airloom.errors import ConfigError
+from airloom.secret_values import DECLARED_PREFIX, find_secret_values
 
-_PREFIX = "AIRLOOM_SECRET_"
 _MASK = "***"
 _SHORTEST = 4
 """Shorter values are not masked: they would blot out ordinary text."""
@@ -17,22 +17,26 @@ _SHORTEST = 4
 
 def load_secret(name: str, environ: Mapping[str, str]) -> str:
     """See `airloom.ports.Ports.secret`."""
-    if (value := environ.get(_PREFIX + name.upper())) is not None:
+    if (value := environ.get(DECLARED_PREFIX + name.upper())) is not None:
         return value
     folder = environ.get("AIRLOOM_SECRETS_DIR")
     if folder and (path := Path(folder) / name).is_file():
         return path.read_text().rstrip("\n")
     raise ConfigError(
-        f"secret {name!r} is not set. Set {_PREFIX}{name.upper()}, or put a file {name} into the folder that "
+        f"secret {name!r} is not set. Set {DECLARED_PREFIX}{name.upper()}, or put a file {name} into the folder that "
         "AIRLOOM_SECRETS_DIR names."
     )
 
 
 class Redactor:
-    """Masks every secret of the installation in text that is about to leave the stage."""
+    """Masks in text that is about to leave the stage: declared secrets, and values of variables named like one.
+
+    Args:
+        environ: the stage's; see `airloom.secret_values` for which names count.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        values = {value for key, value in environ.items() if key.startswith(_PREFIX)}
+        values = set(find_secret_values(environ))
         folder = environ.get("AIRLOOM_SECRETS_DIR")
         if folder and Path(folder).is_dir():
             values |= {path.read_text().rstrip("\n") for path in Path(folder).iterdir() if path.is_file()}

@@ -43,6 +43,7 @@ def build_stage_context(
     """
     dag_run = context["dag_run"]
     end = dag_run.data_interval_end
+    run_id = find_run_id(pipeline, context)
     with told_to_airflow():
         family, params = _check_conf(pipeline, stage, dag_run)
         seen = apply_parameters(pipeline, family, params) if family else pipeline
@@ -51,11 +52,11 @@ def build_stage_context(
         team=pipeline.metadata.team,
         pipeline=pipeline.metadata.name,
         stage=stage,
-        run_id=context["run_id"],
+        run_id=run_id,
         attempt=max(1, context["ti"].try_number),
         spec=seen.model_dump(mode="json"),
         pipeline_uri=pipeline_uri(pipeline, settings),
-        inputs={name: published_result_uri(pipeline, name, settings, context["run_id"]) for name in earlier},
+        inputs={name: published_result_uri(pipeline, name, settings, run_id) for name in earlier},
         params=params,
         data_interval_end=end.isoformat() if end else None,
         window_end=window_end,
@@ -97,6 +98,17 @@ def _find_window_end(pipeline: Pipeline, family: Family | None, params: dict[str
     if is_backfill(dag_run) and family != "monitor":  # a logged prediction always has a time
         require_timestamp(pipeline, f"a backfill of {family}")
     return str(dag_run.data_interval_end.isoformat())
+
+
+def find_run_id(pipeline: Pipeline, context: Context) -> str:
+    """The run as the pipeline's results are kept by: Airflow's run id, which is unique within a DAG only.
+
+    So another DAG that runs a stage of the pipeline has its id before it: a scheduled run of it may have the very run
+    id of one of the pipeline's own.
+    """
+    dag_id, run_id = context["ti"].dag_id, context["run_id"]
+    own = f"{pipeline.metadata.team}__{pipeline.metadata.name}__"
+    return run_id if dag_id.startswith(own) else f"{dag_id}__{run_id}"
 
 
 def pipeline_uri(pipeline: Pipeline, settings: Settings) -> str:

@@ -22,6 +22,7 @@ from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.failures import told_to_airflow
+from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_context import build_stage_context
 from airloom_airflow.operators.stage_result import load_result
 
@@ -80,6 +81,7 @@ class StageSubprocessOperator(BaseOperator):
 
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Airflow's task process would die unheard
+        mask_secrets(os.environ)
         self._running = True
         try:
             return launch_stage(

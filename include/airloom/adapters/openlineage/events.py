@@ -114,6 +114,8 @@ def _run_facets(context: StageContext, told: Mapping[str, Any]) -> dict[str, Any
         **told,
     }
     found: dict[str, Any] = {RUN_FACET: own, "processing_engine": engine, "tags": _tags(context)}
+    if context.trace_parent:
+        own["trace_parent"] = context.trace_parent
     if context.data_interval_end:
         found["nominalTime"] = facets.nominal_time_run.NominalTimeRunFacet(
             nominalStartTime=context.data_interval_end, producer=PRODUCER

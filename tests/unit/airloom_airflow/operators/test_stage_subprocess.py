@@ -59,7 +59,7 @@ def make_operator(pipelines: Path, stage_python: Path, artifacts: str, monkeypat
 def build_context(conf: dict[str, Any] | None = None) -> Any:
     end = datetime(2026, 1, 2, tzinfo=UTC)
     run = SimpleNamespace(dag_id="of_somebodys_own", run_type="manual", conf=conf, data_interval_end=end)
-    return {"run_id": RUN_ID, "dag_run": run, "ti": SimpleNamespace(try_number=2)}
+    return {"run_id": RUN_ID, "dag_run": run, "ti": SimpleNamespace(try_number=2, dag_id="ops__whole__train")}
 
 
 def run(operator: StageSubprocessOperator, conf: dict[str, Any] | None = None) -> str:

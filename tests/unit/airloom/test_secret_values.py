@@ -1,0 +1,62 @@
+"""Which variables hold secrets."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from airloom.secret_values import find_secret_values
+from airloom.stages.secrets import Redactor
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "AZURE_STORAGE_KEY",
+        "HF_TOKEN",
+        "MLFLOW_TRACKING_PASSWORD",
+        "WANDB_API_KEY",
+        "db_password",
+    ],
+)
+def test_a_value_under_a_secrets_name_is_masked(name):
+    assert find_secret_values({name: "s3cr3t-value"}) == {"s3cr3t-value"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", "http://minio:9000"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/token"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
+        ("TOKENIZERS_PARALLELISM", "parallel"),
+        ("AIRLOOM_SECRETS_DIR", "/var/run/secrets"),
+        ("SORT_KEY", "customer_id"),
+        ("DB_PASSWORD", "test"),
+        ("BROKEN_URL", "http://[user:secret-word@host"),
+    ],
+)
+def test_ordinary_values_stay_legible(name, value):
+    assert find_secret_values({name: value}) == frozenset()
+
+
+def test_a_password_in_a_url_is_masked_as_it_stands_there():
+    assert find_secret_values({"DATABASE": "postgresql://ops:p%40ssword@db/ops"}) == {"p%40ssword"}
+
+
+def test_a_declared_secret_may_be_short():
+    assert find_secret_values({"AIRLOOM_SECRET_PIN": "4711", "AIRLOOM_SECRET_TOO_SHORT": "abc"}) == {"4711"}
+
+
+def test_a_stage_writes_no_credentials_of_its_object_store():
+    target = io.StringIO()
+    stream = Redactor({"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7"}).stream(target)
+    print("denied for wJalrXUtnFEMI/K7", file=stream)
+    assert target.getvalue() == "denied for ***\n"
