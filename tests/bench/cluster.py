@@ -35,7 +35,7 @@ from airloom.protocol.launch import CONTEXT_VARIABLE
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "plugins"))  # `pods` needs no Airflow, so the environment without it can build them
 
-from airloom_airflow.pods.cluster_file import load_cluster  # noqa: E402
+from airloom.spec.cluster import load_cluster  # noqa: E402
 from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest, build_pod  # noqa: E402
 
 _STAGES = ("ingest", "train", "register")

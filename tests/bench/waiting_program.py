@@ -16,7 +16,7 @@ from collections import Counter
 
 from kubernetes_asyncio import client, config
 
-from airloom_airflow.pods.cluster_file import Cluster, Connection, Limits, Profile
+from airloom.spec.cluster import Cluster, Connection, Limits, Profile
 from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest, build_pod
 from airloom_airflow.triggers.pod_watch import PodPlace
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place

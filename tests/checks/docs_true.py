@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from airloom.cli import COMMANDS
-from airloom.spec import pipeline, sources
+from airloom.spec import cluster, pipeline, sources
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("include", "plugins", "docker", "Makefile", ".ci", "tests/cluster")
@@ -75,10 +75,10 @@ def find_faults(text: str, folder: Path, root: Path = ROOT) -> Iterator[str]:
 
 
 def find_undescribed() -> Iterator[str]:
-    """Fields of the pipeline file's models that say nothing about themselves."""
+    """Fields of the pipeline file's and the cluster file's models that say nothing about themselves."""
     models = {
         model
-        for module in (pipeline, sources)
+        for module in (cluster, pipeline, sources)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
     }

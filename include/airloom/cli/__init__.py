@@ -14,9 +14,9 @@ from airloom.errors import AirloomError
 
 COMMANDS = {
     "init": "write a commented minimal pipeline that runs as it is",
-    "validate": "check pipeline files; tells every error at once",
+    "validate": "check pipeline files and the cluster file; tells every error at once",
     "render": "show the resolved spec, and the DAGs with their tasks",
-    "schema": "print the pipeline file's JSON Schema",
+    "schema": "print the JSON Schema of a pipeline file or a cluster file",
     "run": "run a pipeline's stages in order, without Airflow",
     "serve": "start the inference gateway",
     "lineage": "tell which data, code, parameters and run made a model version",

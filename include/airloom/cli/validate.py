@@ -1,4 +1,4 @@
-"""`airloom validate`: checks pipeline files, and tells every error of every file at once."""
+"""`airloom validate`: checks pipeline files and the cluster file, and tells every error of every file at once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from airloom.errors import Finding, SpecError
+from airloom.errors import ConfigError, Finding, SpecError
 from airloom.settings import load_settings
-from airloom.spec import Pipeline, find_pipeline_files, find_root, load_pipeline
+from airloom.spec import Pipeline, build_plans, find_pipeline_files, find_root, load_pipeline
+from airloom.spec.cluster import Cluster, load_cluster
+from airloom.spec.document import load_document
+from airloom.spec.plan import find_compute
 
 
 def run(arguments: list[str]) -> int:
     """Check the files; 0 where all are valid, else 1."""
-    parser = argparse.ArgumentParser(prog="airloom validate", description="Check pipeline files; every error at once.")
+    parser = argparse.ArgumentParser(prog="airloom validate", description="Check pipeline files and the cluster file.")
     parser.add_argument("paths", nargs="*", type=Path, metavar="FILE", help="files or folders [AIRLOOM_PIPELINES]")
     parser.add_argument("--root", type=Path, help="folder of pipeline files [the nearest `pipelines` above the file]")
     parser.add_argument("--environment", help="the overlay that applies [AIRLOOM_ENVIRONMENT]")
@@ -22,13 +25,22 @@ def run(arguments: list[str]) -> int:
     settings = load_settings()
     environment = options.environment or settings.environment
     valid: list[tuple[Path, Pipeline]] = []
+    clusters: dict[Path, Cluster] = {}
     findings: list[Finding] = []
-    for path in _list_files(options.paths or [settings.pipelines]):
+    installed = settings.cluster_file
+    for path in [*([installed] if installed else []), *_list_files(options.paths or [settings.pipelines])]:
         try:
+            if path == installed or load_document(path).kind == "Cluster":
+                clusters[path] = load_cluster(path)
+                continue
             valid.append((path, load_pipeline(path, options.root or find_root(path), environment)))
         except SpecError as error:
             findings.extend(error.findings)
     findings.extend(find_twins(valid))
+    for cluster in clusters.values():
+        findings.extend(find_unknown_profiles(valid, cluster))
+    for path in clusters:
+        print(f"{path}: OK, the cluster file")
     bad = {finding.file for finding in findings}
     for path, pipeline in valid:
         if str(path) not in bad:
@@ -46,6 +58,17 @@ def find_twins(pipelines: list[tuple[Path, Pipeline]]) -> Iterator[Finding]:
         if other != path:
             message = f"{pipeline.full_name} is the pipeline of {other} too; give each a name of its own"
             yield Finding(str(path), 0, 0, "metadata.name", message)
+
+
+def find_unknown_profiles(pipelines: list[tuple[Path, Pipeline]], cluster: Cluster) -> Iterator[Finding]:
+    """Stages whose `compute` names a profile that the cluster file lacks, or that their team may not use."""
+    for path, pipeline in pipelines:
+        stages = dict.fromkeys(task.stage for plan in build_plans(pipeline) for task in plan.tasks)
+        for compute in dict.fromkeys(find_compute(pipeline, stage) for stage in stages):
+            try:
+                cluster.for_stage(pipeline.metadata.team, compute)
+            except ConfigError as error:
+                yield Finding(str(path), 0, 0, "", str(error))
 
 
 def _list_files(places: list[Path]) -> list[Path]:

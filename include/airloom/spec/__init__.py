@@ -1,6 +1,7 @@
-"""The pipeline file: its models (`pipeline`, `sources`), how it is read and merged (`document`, `loader`,
-`complaints`), which DAGs it makes (`plan`), its published JSON Schema (`schema`). Pure but for the loader, which
-reads files. It knows no Airflow, no stage and no vendor.
+"""The files that people write, in the Kubernetes manner. `kind: Pipeline`: its models (`pipeline`, `sources`), how it
+is read and merged (`document`, `loader`, `complaints`), which DAGs it makes (`plan`). `kind: Cluster`: where an
+installation's stages run as pods (`cluster`). Their published JSON Schemas (`schema`). Pure, but for `load_pipeline`
+and `load_cluster`, which read files. It knows no Airflow, no stage, no vendor, and talks to no cluster.
 """
 
 from airloom.spec.loader import find_pipeline_files, find_root, load_pipeline

@@ -26,6 +26,10 @@ PATTERNS = {
     r"^[A-Za-z][A-Za-z0-9_]*$": "give the secret's name: letters, digits and _, starting with a letter",
     r"^[A-Za-z_][\w.]*$": "give an installed Python package by its import name, such as sklearn",
     r"^[A-Za-z_]\w*$": "give a table's name: letters, digits and _",
+    r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$": "give a Kubernetes quantity in quotes, such as '500m', '2' or 4Gi",
+    r"^[0-9]g\.[0-9]+gb$": "give a MIG slice, such as 1g.5gb",
+    r"^([a-z0-9-]|\{team\})+$": "give a namespace: lower-case letters, digits and -, and {team} for the team's name",
+    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$": "give a namespace: lower-case letters, digits and - between them",
 }
 """What each pattern in the models asks for, in words."""
 

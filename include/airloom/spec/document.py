@@ -51,6 +51,12 @@ class Document:
     data: Any
     places: dict[int, dict[Key, tuple[Place, Place]]]
 
+    @property
+    def kind(self) -> str | None:
+        """`kind` of the envelope; None where the file has none."""
+        kind = self.data.get("kind") if isinstance(self.data, dict) else None
+        return kind if isinstance(kind, str) else None
+
     def find(self, path: tuple[Key, ...], of_key: bool = False) -> tuple[int, Place]:
         """How many steps of the path exist here, and where the last of those stands.
 

@@ -38,7 +38,12 @@ class DagPlan:
 
 def dag_id(pipeline: Pipeline, family: Family) -> str:
     """`<team>__<pipeline>__<family>`."""
-    return f"{pipeline.metadata.team}__{pipeline.metadata.name}__{family}"
+    return build_dag_id(pipeline.metadata.team, pipeline.metadata.name, family)
+
+
+def build_dag_id(team: str, name: str, family: Family) -> str:
+    """As `dag_id`, of a pipeline that is known by name alone."""
+    return f"{team}__{name}__{family}"
 
 
 def asset_uri(pipeline: Pipeline, kind: AssetKind) -> str:

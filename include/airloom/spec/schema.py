@@ -1,6 +1,6 @@
-"""The pipeline file's JSON Schema, for editors: generated from the models. Pure.
+"""The JSON Schemas of the pipeline file and the cluster file, for editors: generated from the models. Pure.
 
-`airloom schema` prints it; the copy beside this module is committed, and checked to be current.
+`airloom schema` prints them; the copies beside this module are committed, and checked to be current.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from airloom.spec.cluster import ClusterFile
 from airloom.spec.pipeline import Pipeline
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PIPELINE_SCHEMA_ID = "https://airloom.io/schemas/v1/pipeline.schema.json"
+CLUSTER_SCHEMA_ID = "https://airloom.io/schemas/v1/cluster.schema.json"
 
 
 def build_schema() -> dict[str, Any]:
@@ -37,6 +39,17 @@ def build_schema() -> dict[str, Any]:
         **schema,
         "title": "Airloom pipeline",
         "description": "A model's whole life: one pipeline file.",
+    }
+
+
+def build_cluster_schema() -> dict[str, Any]:
+    """JSON Schema of a cluster file."""
+    return {
+        "$schema": DIALECT,
+        "$id": CLUSTER_SCHEMA_ID,
+        **ClusterFile.model_json_schema(),
+        "title": "Airloom cluster",
+        "description": "Where an installation's stages run as pods.",
     }
 
 

@@ -14,7 +14,8 @@ from airflow.sdk import BaseOperator
 
 from airloom.errors import ConfigError
 from airloom.settings import load_settings
-from airloom_airflow.pods.cluster_file import load_cluster
+from airloom.spec.cluster import load_cluster
+from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import JUDGED_LABEL, SELECTOR, STAGES_ANNOTATION
 
 if TYPE_CHECKING:
@@ -70,16 +71,10 @@ class JanitorOperator(BaseOperator):
         if settings.cluster_file is None:
             raise ConfigError("the janitor cleans a cluster, and AIRLOOM_CLUSTER_FILE is not set")
         cluster = load_cluster(settings.cluster_file)
-        connection = cluster.connection
-        client = KubernetesHook(
-            conn_id=None,
-            config_file=connection.kubeconfig,
-            cluster_context=connection.context,
-            in_cluster=connection.kubeconfig is None,
-        ).core_v1_client
         teams = sorted(folder.name for folder in settings.pipelines.iterdir() if folder.is_dir())
         gone = []
-        for namespace in sorted({cluster.find_namespace(team) for team in teams}):
+        for connection, namespace in cluster.list_places(teams):
+            client = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
             try:
                 found = client.list_namespaced_pod(namespace, label_selector=SELECTOR).items
             except ApiException as error:

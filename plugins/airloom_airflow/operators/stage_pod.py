@@ -19,9 +19,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -35,13 +37,14 @@ from airloom.protocol.context import LineageParent, StageContext, StageGroup, St
 from airloom.protocol.launch import CONTEXT_VARIABLE, StageFailedError, StageInterruptedError, judge_exit
 from airloom.protocol.section import Section
 from airloom.settings import Settings, load_settings
+from airloom.spec.cluster import Cluster, Profile, load_cluster
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
-from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
+from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import (
     CONTAINER,
     GROUP_LABEL,
@@ -420,13 +423,19 @@ class StagePodOperator(KubernetesPodOperator):
         """Read the installation, and tell KubernetesPodOperator's hook of its cluster; comes before all else."""
         self._settings: Settings = load_settings()
         assert self._settings.cluster_file is not None
-        self._cluster: Cluster = load_cluster(self._settings.cluster_file)
-        self._profile: Profile = self._cluster.profile(find_compute(self.pipeline, self.task_id))
-        connection = self._cluster.connection
-        self.config_file, self.cluster_context = connection.kubeconfig, connection.context
+        compute = find_compute(self.pipeline, self.task_id)
+        self._cluster: Cluster
+        self._profile: Profile
+        self._cluster, self._profile = load_cluster(self._settings.cluster_file).for_stage(
+            self.pipeline.metadata.team, compute
+        )
         self.deferrable = self._cluster.deferrable
-        self.in_cluster = connection.kubeconfig is None
         self.callbacks = [_load_class(path) for path in self._cluster.callbacks]
+
+    @cached_property
+    def hook(self) -> KubernetesHook:
+        """Of the cluster that the stage's profile names."""
+        return KubernetesHook(**build_hook_arguments(self._cluster.connection))
 
     def _find_place(self, pod: V1Pod) -> PodPlace:
         metadata = pod.metadata

@@ -1,7 +1,7 @@
 """Builds the pod of a stage: from a profile and a request to a manifest. Pure.
 
 Pods are `restricted` in the sense of Kubernetes' Pod Security Standards: non-root, seccomp RuntimeDefault, no
-capabilities, a read-only root, no service account token. What a stage may write is `/tmp`.
+capabilities, a read-only root, and no token of Kubernetes' API. What a stage may write is `/tmp`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from airloom.errors import ConfigError
 from airloom.protocol.launch import build_environ
-from airloom_airflow.pods.cluster_file import Cluster, Profile
-from airloom_airflow.pods.providers import Capacity, Placement, build_placement
+from airloom.spec.cluster import Cluster, Profile
+from airloom_airflow.pods.providers import Capacity, Placement, build_identity_labels, build_placement
 
 CONTAINER = "stage"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -37,6 +37,7 @@ TERMINATION_LOG = "/dev/termination-log"
 USER = 65532
 _CONTEXT_LIMIT_BYTES = 120_000
 """Linux takes no longer variable than 128 KiB."""
+_NODE_TERMS: tuple[str, ...] = ("nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
 _UNITS = {
     "": Decimal(1),
     "m": Decimal("0.001"),
@@ -104,7 +105,8 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
     """The manifest.
 
     Errors:
-        ConfigError: the context is too large, or no image is named.
+        ConfigError: the context is too large, no image is named, or the profile's own nodeSelector contradicts its
+            node_pool, capacity or gpu.
     """
     placement = build_placement(cluster.provider, profile.node_pool, request.capacity or profile.capacity, profile.gpu)
     manifest = {
@@ -117,12 +119,12 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
                 "containers": [_build_container(cluster, profile, request, placement)],
                 "volumes": _build_volumes(profile),
                 "nodeSelector": {**placement.selector, **profile.nodeSelector},
-                "affinity": _build_affinity(profile, placement),
+                "affinity": profile.affinity,
                 "tolerations": [*_tolerate_losses(profile), *placement.tolerations, *profile.tolerations],
                 "runtimeClassName": profile.runtimeClassName,
                 "priorityClassName": profile.priorityClassName,
                 "serviceAccountName": profile.serviceAccountName or cluster.serviceAccountName,
-                "automountServiceAccountToken": cluster.workload_identity,
+                "automountServiceAccountToken": cluster.mount_api_token,
                 "enableServiceLinks": False,
                 "imagePullSecrets": [{"name": name} for name in profile.imagePullSecrets],
                 "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
@@ -141,7 +143,7 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
             }
         ),
     }
-    return _merge(manifest, {**profile.podTemplate})
+    return _require_nodes(_merge(manifest, profile.podTemplate), placement)
 
 
 def parse_quantity(quantity: str) -> Decimal:
@@ -170,6 +172,8 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
         GROUP_LABEL: request.group,
         TASK_INSTANCE_LABEL: request.task_instance,
     }
+    if cluster.workload_identity:
+        labels.update(build_identity_labels(cluster.provider))
     if profile.queue:
         labels["kueue.x-k8s.io/queue-name"] = profile.queue
     return {
@@ -250,12 +254,47 @@ def _build_volumes(profile: Profile) -> list[dict[str, Any]]:
     return volumes
 
 
-def _build_affinity(profile: Profile, placement: Placement) -> dict[str, Any] | None:
+def _require_nodes(pod: dict[str, Any], placement: Placement) -> dict[str, Any]:
+    """Hold the pod to the nodes of its placement, whatever affinity and selector the profile and its template have.
+
+    Errors:
+        ConfigError: they select other nodes by the same label.
+    """
+    spec = pod["spec"]
+    if not isinstance(spec, dict):  # a template's mistake, which the check against Kubernetes' OpenAPI names
+        return pod
+    selector = spec.get("nodeSelector") or {}
+    for label, value in placement.selector.items():
+        if selector.get(label) != value:
+            raise ConfigError(
+                f"nodeSelector {label}: {selector.get(label)!r} of the profile contradicts {value!r}, which its "
+                "node_pool, capacity or gpu asks for; leave one of the two out"
+            )
     if not placement.requirements:
-        return profile.affinity
-    terms = {"nodeSelectorTerms": [{"matchExpressions": placement.requirements}]}
-    required = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
-    return _merge(required, profile.affinity or {})
+        return pod
+    return {**pod, "spec": {**spec, "affinity": _narrow(spec.get("affinity"), placement.requirements)}}
+
+
+def _narrow(affinity: Any, requirements: list[dict[str, Any]], path: tuple[str, ...] = _NODE_TERMS) -> Any:
+    """An affinity that asks for the requirements too; one of another shape stays, for the check by Kubernetes' OpenAPI.
+
+    Kubernetes takes a node that meets any one term, and of that term every expression and field: so the requirements
+    go into each. A term with none of them matches no node, and stays so. (API reference: NodeSelector.)
+    """
+    if path and (affinity is None or isinstance(affinity, dict)):
+        below = affinity or {}
+        return {**below, path[0]: _narrow(below.get(path[0]), requirements, path[1:])}
+    if affinity is None:
+        return [{"matchExpressions": requirements}]
+    if path or not isinstance(affinity, list) or not all(isinstance(term, dict) for term in affinity):
+        return affinity
+    return [_narrow_term(term, requirements) for term in affinity]
+
+
+def _narrow_term(term: dict[str, Any], requirements: list[dict[str, Any]]) -> dict[str, Any]:
+    if not (term.get("matchExpressions") or term.get("matchFields")):
+        return term
+    return {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), *requirements]}
 
 
 def _tolerate_losses(profile: Profile) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The labels, taints and resources by which each provider knows node pools, spot nodes and GPUs.
+"""The labels, taints and resources by which each provider knows node pools, spot nodes, GPUs and identities.
 
 Sources, read in 2026: GKE "GPUs in Autopilot/Standard", "Spot VMs" and "Node pools"; EKS "Managed node groups" and
 "Auto Mode: node pool labels"; Karpenter "Scheduling: well-known labels"; AKS "Use GPUs" and "Spot node pools"; NVIDIA's
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airloom_airflow.pods.cluster_file import Gpu, Provider
+from airloom.spec.cluster import Gpu, Provider
 
 Capacity = Literal["on-demand", "spot"]
 
@@ -49,6 +49,21 @@ _CAPACITY_LABELS: dict[Provider, tuple[str, str, str | None]] = {
     "aks": ("kubernetes.azure.com/scalesetpriority", "spot", None),
 }
 """Label, its value on spot nodes, and on others; None: they lack it."""
+_IDENTITY_LABELS: dict[Provider, dict[str, str]] = {
+    # "Only pods with this label will be mutated" by the webhook, which then mounts a projected token for Entra:
+    # azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
+    "aks": {"azure.workload.identity/use": "true"},
+}
+"""What a pod must carry to act as the cloud's identity of its service account. No provider reads the API's token:
+
+- GKE: the node's metadata server answers for the pod's service account; nothing is mounted. (cloud.google.com/
+  kubernetes-engine/docs/concepts/workload-identity.) Its node selector `iam.gke.io/gke-metadata-server-enabled` is left
+  to profiles, for Autopilot refuses it.
+- EKS, IAM roles for service accounts and Pod Identity: the webhook mounts a projected token of its own audience
+  (sts.amazonaws.com, pods.eks.amazonaws.com) into pods whose service account has a role, automounting or not.
+  (docs.aws.amazon.com/eks/latest/userguide/{iam-roles-for-service-accounts,pod-id-how-it-works}.html.)
+- AKS: the pod's label, and the service account's annotation `azure.workload.identity/client-id`.
+"""
 _TAINTED_SPOT = ("generic", "gke", "aks")
 _GPU_LABELS: dict[Provider, str] = {
     "generic": "nvidia.com/gpu.product",
@@ -70,6 +85,11 @@ def build_placement(provider: Provider, node_pool: str | None, capacity: Capacit
     if gpu is not None:
         _add_gpu(placement, provider, gpu)
     return placement
+
+
+def build_identity_labels(provider: Provider) -> dict[str, str]:
+    """Labels of a pod that has its service account's identity in the cloud; see `_IDENTITY_LABELS`."""
+    return dict(_IDENTITY_LABELS.get(provider, {}))
 
 
 def _add_capacity(placement: Placement, provider: Provider, capacity: Capacity) -> None:

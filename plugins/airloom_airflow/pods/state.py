@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from airloom_airflow.pods.cluster_file import Limits
+from airloom.spec.cluster import Limits
 from airloom_airflow.pods.pod import CONTAINER
 
 Phase = Literal["queueing", "scheduling", "pulling", "running", "ended"]

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airloom.protocol.section import Section
-from airloom_airflow.pods.cluster_file import Connection, Limits
+from airloom.spec.cluster import Connection, Limits
+from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import CONTAINER, SELECTOR
 from airloom_airflow.pods.state import PodState, read_state
 
@@ -264,13 +265,19 @@ async def _connect(connection: Connection) -> AsyncIterator[ApiClient]:
     from kubernetes_asyncio import client, config
 
     configuration = client.Configuration()
-    if connection.kubeconfig is not None:
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    if connection.conn_id is not None:
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
+
+        hook = AsyncKubernetesHook(client_configuration=configuration, **build_hook_arguments(connection))
+        async with hook.get_conn():
+            pass  # fills the configuration; the hook's own client ends every request after a minute
+    elif connection.kubeconfig is not None:
         await config.load_kube_config(
             config_file=connection.kubeconfig, context=connection.context, client_configuration=configuration
         )
     else:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.connection_pool_maxsize = _CONNECTIONS
     async with client.ApiClient(configuration) as api_client:
         yield api_client
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airloom_airflow.pods.cluster_file import Connection, Limits
+from airloom.spec.cluster import Connection, Limits
 from airloom_airflow.triggers.pod_watch import PodPlace, delete_pod, follow_pod
 
 _stage_log = structlog.get_logger("airloom.stage")

@@ -1,1 +1,1 @@
-"""Airloom's part of the Airflow web server: `artifacts` serves a run's reports to people who are logged in."""
+"""Airloom's part of the Airflow web server: `artifacts` serves a run's reports to those who may read its DAG."""

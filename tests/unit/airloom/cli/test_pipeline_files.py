@@ -10,7 +10,7 @@ import yaml
 
 from airloom.cli import main
 from airloom.cli.schema import build_schema_files
-from airloom.spec.schema import build_schema
+from airloom.spec.schema import build_cluster_schema, build_schema
 
 EXAMPLES = Path(__file__).parents[4] / "dags" / "pipelines"
 
@@ -19,7 +19,13 @@ EXAMPLES = Path(__file__).parents[4] / "dags" / "pipelines"
 def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder of our own, and none of this machine's settings."""
     monkeypatch.chdir(tmp_path)
-    for name in ("AIRLOOM_PIPELINES", "AIRLOOM_ENVIRONMENT", "AIRLOOM_HOME", "AIRLOOM_DATA_ROOT"):
+    for name in (
+        "AIRLOOM_PIPELINES",
+        "AIRLOOM_ENVIRONMENT",
+        "AIRLOOM_HOME",
+        "AIRLOOM_DATA_ROOT",
+        "AIRLOOM_CLUSTER_FILE",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -72,6 +78,36 @@ def test_validate_tells_every_fault_of_every_file(tmp_path: Path, capsys: pytest
     assert "did you mean 'estimator'?" in err
 
 
+CLUSTER = """\
+apiVersion: airloom.io/v1
+kind: Cluster
+spec:
+  images: {cpu: x}
+  profiles: {gpu-large: {}}
+  teams: {ops: {profiles: [cpu-small]}}
+"""
+
+
+def test_validate_checks_the_cluster_file_and_what_pipelines_name_of_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["init", "ops/mine.yaml"])
+    Path("cluster.yaml").write_text(CLUSTER)
+    capsys.readouterr()
+    assert main(["validate", "cluster.yaml", "ops/mine.yaml"]) == 0
+    assert capsys.readouterr().out == "cluster.yaml: OK, the cluster file\nops/mine.yaml: OK, ops.mine\n"
+    text = Path("ops/mine.yaml").read_text()
+    Path("ops/mine.yaml").write_text(text.replace("spec:\n", "spec:\n  compute: gpu-large\n", 1))
+    monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(Path("cluster.yaml").absolute()))
+    assert main(["validate", "ops"]) == 1
+    out, err = capsys.readouterr()
+    assert "ops/mine.yaml: compute 'gpu-large' is not for team 'ops', which may use cpu-small" in err
+    assert "ops/mine.yaml: OK" not in out
+    Path("cluster.yaml").write_text(CLUSTER.replace("cpu: x", "gpu: x"))
+    assert main(["validate", "ops"]) == 1
+    assert "cluster.yaml:4:3: spec.images.cpu: 'cpu' is missing" in capsys.readouterr().err
+
+
 def test_validate_of_nothing_is_not_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["validate", "empty"]) == 1
@@ -111,6 +147,8 @@ def test_render_of_a_faulty_file_tells_why(capsys: pytest.CaptureFixture[str]) -
 def test_schema_is_printed_or_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == build_schema()
+    assert main(["schema", "--kind", "Cluster"]) == 0
+    assert json.loads(capsys.readouterr().out) == build_cluster_schema()
     assert main(["schema", "--write", "s.json"]) == 0
     assert json.loads(Path("s.json").read_text()) == build_schema()
 

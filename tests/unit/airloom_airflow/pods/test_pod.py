@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airloom.errors import ConfigError, SpecError
-from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
+from airloom.errors import ConfigError
+from airloom.spec.cluster import Cluster, Profile
 from airloom_airflow.pods.pod import PodRequest, build_pod, raise_memory
 from airloom_airflow.pods.schema import require_valid_pod
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 REQUEST = PodRequest(
     team="ops",
     pipeline="flight_delay",
@@ -164,12 +167,15 @@ def test_a_pod_template_is_merged_over_everything() -> None:
     [
         ({"podTemplate": {"spec": {"nodeSelectors": {}}}}, "'nodeSelectors' was unexpected"),
         ({"affinity": {"nodeAffinities": {}}}, "spec.affinity: 'nodeAffinities' was unexpected"),
+        ({"affinity": {"nodeAffinity": []}}, "spec.affinity.nodeAffinity: [] is not of type 'object'"),
+        ({"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": ["x"]}}}}, "'x' is not of type 'object'"),
+        ({"podTemplate": {"spec": None}}, "None is not of type 'object'"),
         ({"tolerations": [{"key": "a", "tolerationSeconds": "long"}]}, "tolerationSeconds: 'long' is not of type"),
     ],
 )
 def test_what_kubernetes_would_drop_or_refuse_is_told_before(profile: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match="is no pod that Kubernetes takes") as raised:
-        build(profile)
+        build({"capacity": "on-demand", **profile}, provider="gke")
     assert words in str(raised.value)
 
 
@@ -186,18 +192,113 @@ def test_memory_is_doubled_up_to_its_cap() -> None:
     assert raise_memory(Profile(), "2Gi") is None
 
 
-def test_an_unknown_profile_is_told_with_those_that_there_are() -> None:
-    cluster = Cluster.model_validate({"images": {"cpu": "x"}, "profiles": {"gpu-large": {}}})
-    with pytest.raises(ConfigError, match="'gpu-huge' is no profile of this installation; it has gpu-large"):
-        cluster.profile("gpu-huge")
-    with pytest.raises(ConfigError, match=r"images\.gpu"):
-        cluster.image(Profile.model_validate({"gpu": {}}))
+@pytest.mark.parametrize("provider", ["gke", "eks", "eks-karpenter", "eks-auto", "aks"])
+def test_an_identity_in_the_cloud_mounts_no_token_of_kubernetes(provider: str) -> None:
+    pod = build(provider=provider, workload_identity=True)
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert [volume["name"] for volume in pod["spec"]["volumes"]] == ["tmp"]
 
 
-def test_a_mistake_in_the_cluster_file_is_told_with_its_place(tmp_path: Path) -> None:
-    file = tmp_path / "cluster.yaml"
-    file.write_text(
-        "apiVersion: airloom.io/v1\nkind: Cluster\nspec:\n  images: {cpu: x}\n  profiles:\n    gpu: {gpus: 1}\n"
+def test_aks_gives_an_identity_to_pods_with_its_label_alone() -> None:
+    label = "azure.workload.identity/use"
+    assert build(provider="aks", workload_identity=True)["metadata"]["labels"][label] == "true"
+    assert label not in build(provider="aks")["metadata"]["labels"]
+    assert label not in build(provider="gke", workload_identity=True)["metadata"]["labels"]
+
+
+def test_the_api_token_is_mounted_where_the_cluster_file_asks_for_it() -> None:
+    assert build(mount_api_token=True)["spec"]["automountServiceAccountToken"] is True
+
+
+KEYS = ("zone", "disk", "cloud.google.com/gke-spot")
+EXPRESSIONS = st.one_of(
+    st.builds(
+        lambda key, operator, values: {"key": key, "operator": operator, "values": values},
+        st.sampled_from(KEYS), st.sampled_from(["In", "NotIn"]),
+        st.lists(st.sampled_from(["a", "true"]), min_size=1, unique=True),
+    ),
+    st.builds(
+        lambda key, operator: {"key": key, "operator": operator},
+        st.sampled_from(KEYS), st.sampled_from(["Exists", "DoesNotExist"]),
+    ),
+)  # fmt: skip
+FIELDS = st.builds(
+    lambda operator, name: {"key": "metadata.name", "operator": operator, "values": [name]},
+    st.sampled_from(["In", "NotIn"]), st.sampled_from(["node-1", "node-2"]),
+)  # fmt: skip
+TERMS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "matchExpressions": st.lists(EXPRESSIONS, max_size=2),
+            "matchFields": st.lists(FIELDS, max_size=1),
+        },
+    ),
+    min_size=1,
+    max_size=3,
+)
+PREFERRED = {
+    "preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "preference": {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}}
+    ]
+}
+AFFINITIES = st.one_of(
+    st.none(),
+    st.just({"nodeAffinity": PREFERRED}),
+    TERMS.map(lambda terms: {"nodeAffinity": {**PREFERRED, REQUIRED: {"nodeSelectorTerms": terms}}}),
+)
+NODES = [
+    {"metadata.name": name, **dict(zip(KEYS, labels, strict=True))}
+    for name in ("node-1", "node-2")
+    for labels in product((None, "a"), (None, "a"), (None, "true"))
+]
+
+
+def takes(affinity: dict[str, Any] | None, node: dict[str, str | None]) -> bool:
+    """Whether the required part of a node affinity takes a node, as the scheduler reads it: any term, all of it."""
+    required = ((affinity or {}).get("nodeAffinity") or {}).get(REQUIRED)
+    if required is None:
+        return True
+    parts = [
+        [*term.get("matchExpressions", ()), *term.get("matchFields", ())] for term in required["nodeSelectorTerms"]
+    ]
+    return any(part and all(meets(each, node.get(each["key"])) for each in part) for part in parts)
+
+
+def meets(expression: dict[str, Any], value: str | None) -> bool:
+    match expression["operator"]:
+        case "In":
+            return value in expression["values"]
+        case "NotIn":
+            return value not in expression["values"]
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
+@given(AFFINITIES, AFFINITIES)
+def test_on_demand_holds_beside_any_affinity_of_the_profile_and_its_template(
+    profile: dict[str, Any] | None, template: dict[str, Any] | None
+) -> None:
+    wanted = {"capacity": "on-demand", "affinity": profile}
+    if template is not None:
+        wanted["podTemplate"] = {"spec": {"affinity": template}}
+    affinity = build(wanted, provider="gke")["spec"]["affinity"]
+    their_own = build({**wanted, "capacity": None}, provider="gke")["spec"].get("affinity")
+    for node in NODES:
+        assert takes(affinity, node) == (takes(their_own, node) and node["cloud.google.com/gke-spot"] is None)
+    for own in (profile, template):
+        if own is not None:
+            assert affinity["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+
+
+@pytest.mark.parametrize("place", ["nodeSelector", "podTemplate"])
+def test_a_selector_that_contradicts_the_placement_is_refused(place: str) -> None:
+    selector: dict[str, Any] = {"karpenter.sh/capacity-type": "spot"}
+    own = (
+        {"nodeSelector": selector} if place == "nodeSelector" else {"podTemplate": {"spec": {"nodeSelector": selector}}}
     )
-    with pytest.raises(SpecError, match=r"cluster\.yaml:6:11: spec\.profiles\.gpu\.gpus"):
-        load_cluster(file)
+    with pytest.raises(ConfigError, match=r"nodeSelector karpenter\.sh/capacity-type: 'spot'.*contradicts 'on-demand'"):
+        build({"capacity": "spot", **own}, replace(REQUEST, capacity="on-demand"), provider="eks-karpenter")
+    assert build({"capacity": "spot", **own}, provider="eks-karpenter")["spec"]["nodeSelector"] == selector

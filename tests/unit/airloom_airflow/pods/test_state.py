@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airloom_airflow.pods.cluster_file import Limits
+from airloom.spec.cluster import Limits
 from airloom_airflow.pods.state import PodState, read_state
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
