@@ -58,8 +58,9 @@ from airloom_airflow.pods.pod import (
     raise_memory,
 )
 from airloom_airflow.pods.schema import require_valid_pod
-from airloom_airflow.pods.state import PodState, read_state
-from airloom_airflow.triggers.pod_watch import LogPosition, PodPlace, follow_pod
+from airloom_airflow.pods.state import PERMANENT_ENDINGS, PodState, read_state
+from airloom_airflow.triggers.pod_log import LogPosition
+from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
 
 if TYPE_CHECKING:
@@ -255,6 +256,8 @@ class StagePodOperator(KubernetesPodOperator):
             return replace(launch, number=launch.number + 1, memory=memory)
         if state.ending == "refused":
             raise AirflowFailException(f"the pod cannot start: {state.message}")
+        if state.ending in PERMANENT_ENDINGS:
+            raise AirflowFailException(state.message)
         raise AirflowException(f"the pod was given up: {state.message}")
 
     def _take_result(self, state: PodState) -> str:
@@ -364,7 +367,7 @@ class StagePodOperator(KubernetesPodOperator):
         except ApiException:
             return None  # it has no log yet, or is gone; whoever waits for it will know
         for line in answer.data.splitlines():
-            position.take(line)
+            position.accept(line)
         if section.status is None:
             return None
         for text, when in lines:

@@ -1,7 +1,8 @@
 """Watches the pods of a namespace once for all that wait for one, and follows a pod to its end.
 
 `stage_pod` runs it in the triggerer, and the operator in a worker where it does not defer. One list and one watch serve
-a whole process: a pod costs the API server no request while it runs, beyond the one that carries its log.
+a whole process: a pod costs the API server no request while it runs, beyond the one that carries its log (`pod_log`).
+What a pod's JSON means is `pods.state`'s; what its end means for the task is the operator's.
 """
 
 from __future__ import annotations
@@ -10,33 +11,49 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
 
 from airloom.protocol.section import Section
 from airloom.spec.cluster import Connection, Limits
-from airloom_airflow.pods.connection import build_hook_arguments
-from airloom_airflow.pods.pod import CONTAINER, SELECTOR
-from airloom_airflow.pods.state import PodState, read_state
-
-if TYPE_CHECKING:
-    from kubernetes_asyncio.client import ApiClient
-
-Write = Callable[[str, datetime], None]
-"""Takes one line of a stage's log, and when it was written: later for each line, by a millisecond at least."""
+from airloom_airflow import metrics
+from airloom_airflow.pods.pod import SELECTOR, STAGES_ANNOTATION
+from airloom_airflow.pods.state import Ending, PodState, find_ungated, is_gated, measure_phases, read_state, was_gated
+from airloom_airflow.triggers.cluster_client import ClusterClient, open_client
+from airloom_airflow.triggers.pod_log import LogFollower, LogPosition, Write, read_lines
 
 _LONGEST_WAIT_SECONDS = 30.0
 _WATCH_SECONDS = 300
+_SILENCE_SECONDS = 150.0
+"""How long a watch may be silent; the API server sends a bookmark each minute."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOG_END_SECONDS = 10.0
-_CONNECTIONS = 4096
-_RECENT_LINES = 2000
-"""How many lines are known by heart where a log is taken up again."""
+_LOST_LOG_END_SECONDS = 2.0
+"""How long an ended pod's log may say nothing before it is taken for whole; of a lost one's node little is expected."""
+_COUNTS: dict[Ending, metrics.Count] = {
+    "exited": "airloom.pod.exited",
+    "lost": "airloom.pod.lost",
+    "out-of-memory": "airloom.pod.out_of_memory",
+    "out-of-disk": "airloom.pod.out_of_disk",
+    "unprepared": "airloom.pod.refused",
+    "refused": "airloom.pod.refused",
+    "overdue": "airloom.pod.overdue",
+}
+_TIMES: dict[str, metrics.Time] = {
+    "queueing": "airloom.pod.queueing",
+    "scheduling": "airloom.pod.scheduling",
+    "pulling": "airloom.pod.pulling",
+    "running": "airloom.pod.running",
+}
+
+Pod = dict[str, Any]
+"""The API server's JSON of a pod, without what nobody reads."""
 
 log = logging.getLogger(__name__)
 
@@ -55,86 +72,95 @@ async def follow_pod(place: PodPlace, limits: Limits, write: Write, stage: str, 
     """Wait until the pod has ended, or has been too long in one phase; pass its log on meanwhile.
 
     The log is read from its beginning, whoever read it before: lines carry the container's own times, by which Airflow
-    drops those that it has.
+    drops those that it has. Limits count on while the API server cannot be asked: from what was last seen of the pod,
+    or from now on, as `scheduling`, where nothing was.
 
     Args:
         stage: whose end is waited for.
         shared: the pod runs other stages too: pass on this one's lines only.
 
     Returns:
-        The pod's last state, with its `ending`. Where the stage told its own end, that is all: Kubernetes may not know
+        The pod's last state, with its `ending`. Where the stage wrote its own end, that is all: Kubernetes may not know
         of it yet.
     """
     async with _share_watch(place.connection, place.namespace) as watch:
-        reader: asyncio.Task[None] | None = None
-        ended = asyncio.Event()
-        told = ""
         section = Section(place.uid, stage, shared)
+        logged, pod, follower = "", None, None
         try:
-            async for pod in watch.updates(place.name):
-                if pod is not None and pod["metadata"]["uid"] != place.uid:
-                    pod = None
-                state = read_state(pod, datetime.now(UTC), limits)
-                if state.ending is None and told != (told := f"{state.phase} {state.message}".strip()):
-                    log.info("pod %s: %s", place.name, told)
-                if state.started and reader is None:
-                    reader = asyncio.create_task(_read_log(watch, place, LogPosition(write, section), ended))
+            async for pod in watch.updates(place):
+                state = read_state(pod, datetime.now(UTC), limits, watch.ungated.get(place.uid))
+                if state.ending is None and logged != (logged := f"{state.phase} {state.message}".strip()):
+                    log.info("pod %s: %s", place.name, logged)
+                if state.started and follower is None:
+                    follower = watch.follow_log(place, LogPosition(write, section))
+                if state.ending is not None and follower is not None:
+                    await follower.finish(_LOST_LOG_END_SECONDS if state.ending == "lost" else _LOG_END_SECONDS)
+                if section.status is not None and (state.ending is None or shared):
+                    state = PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
                 if state.ending is not None:
-                    ended.set()
-                    if reader is not None:
-                        await asyncio.wait([reader], timeout=_LOG_END_SECONDS if state.ending != "lost" else 2)
-                if state.ending is not None and (not shared or section.status is None):
-                    return state
-                if section.status is not None:
-                    return PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
-            raise AssertionError("updates have no end")
+                    break
         finally:
-            if reader is not None:
-                reader.cancel()
-
-
-async def delete_pod(place: PodPlace, grace_seconds: int | None = None) -> None:
-    """Delete exactly this pod; quiet where it is gone or another has its name."""
-    from kubernetes_asyncio.client import ApiException, CoreV1Api, V1DeleteOptions, V1Preconditions
-
-    async with _connect(place.connection) as client:
-        body = V1DeleteOptions(preconditions=V1Preconditions(uid=place.uid), grace_period_seconds=grace_seconds)
-        try:
-            await CoreV1Api(client).delete_namespaced_pod(place.name, place.namespace, body=body)
-        except ApiException as error:
-            if error.status not in (404, 409):
-                raise
+            if follower is not None:
+                follower.stop()
+        if state.ending == "overdue" and watch.trouble:
+            state = replace(state, message=f"{state.message} ({watch.trouble})")
+        _measure(place, stage, pod, state, watch.ungated.get(place.uid))
+        return state
 
 
 @dataclass
 class PodWatch:
     """The pods of a namespace, as they are now.
 
-    What is kept of a pod is what `pods.state` reads. `api` is a CoreV1Api, asked for undecoded answers: the client's
-    own models of a pod cost more than all else here.
+    Attributes:
+        pods: by their names.
+        ungated: pods' uids, and when their scheduling gates went.
+        trouble: why the API server cannot be asked, in words; empty: it can.
     """
 
-    api: Any
+    client: ClusterClient
     namespace: str
-    pods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: dict[str, Pod] = field(default_factory=dict)
+    ungated: dict[str, datetime] = field(default_factory=dict)
     waiting: dict[str, set[asyncio.Event]] = field(default_factory=dict)
+    trouble: str = ""
 
-    async def updates(self, name: str) -> AsyncIterator[dict[str, Any] | None]:
-        """The pod, or None where it is gone: at once, at each change, and every half minute."""
-        changed = asyncio.Event()
-        self.waiting.setdefault(name, set()).add(changed)
+    async def updates(self, place: PodPlace) -> AsyncIterator[Pod | None]:
+        """The pod, or None where it is gone: at once, at each change, and every half minute.
+
+        What the watch does not have is asked for: it may be younger than the last list, and who has its name may be
+        another. While the API server cannot be asked, the pod is as it was last, or as if it had been made now.
+        """
+        changed, pause = asyncio.Event(), _FIRST_PAUSE_SECONDS
+        self.waiting.setdefault(place.name, set()).add(changed)
+        began = datetime.now(UTC).isoformat()
+        last: Pod = {"metadata": {"name": place.name, "uid": place.uid, "creationTimestamp": began}, "spec": {}}
         try:
-            if name not in self.pods:  # it may be younger than the last list
-                await self._look_up(name)
             while True:
                 changed.clear()
-                yield self.pods.get(name)
+                try:
+                    pod = self._find(place) or await self._look_up(place)
+                    wait, pause = _LONGEST_WAIT_SECONDS, _FIRST_PAUSE_SECONDS
+                except Exception as error:
+                    self._report(error)
+                    pod, wait, pause = last, pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                yield pod
+                last = pod or last
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), _LONGEST_WAIT_SECONDS)
+                    await asyncio.wait_for(changed.wait(), wait)
         finally:
-            self.waiting[name].discard(changed)
-            if not self.waiting[name]:
-                del self.waiting[name]
+            self.waiting[place.name].discard(changed)
+            if not self.waiting[place.name]:
+                del self.waiting[place.name]
+
+    def follow_log(self, place: PodPlace, position: LogPosition) -> LogFollower:
+        """Read a pod's log; where its section ends, those that wait for the pod are woken."""
+        return LogFollower(self.client, (place.namespace, place.name), position, lambda: self.notify(place.name))
+
+    def notify(self, name: str) -> None:
+        """Wake all that wait for the pod."""
+        for event in self.waiting.get(name, ()):
+            event.set()
 
     async def run(self) -> None:
         """List and watch until cancelled; whatever fails is begun again."""
@@ -145,82 +171,114 @@ class PodWatch:
                     version = await self._list()
                 version = await self._watch(version)
                 pause = _FIRST_PAUSE_SECONDS
-            except _GoneError:
+            except _ExpiredError:
+                self._count_reconnect("expired")
                 version = ""
             except Exception as error:
-                log.warning("the API server does not answer (%s: %s); asking again", type(error).__name__, error)
+                self._count_reconnect("refused" if isinstance(error, _RefusedError) else "unreachable")
+                self._report(error)
                 version = ""
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _look_up(self, name: str) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while name not in self.pods:
-            try:
-                answer = await self.api.read_namespaced_pod(name, self.namespace, _preload_content=False)
-                body = await answer.read()
-                if answer.status == 404:
-                    return
-                if answer.status == 200:
-                    self.pods.setdefault(name, _prune(json.loads(body)))
-                    return
-                raise ConnectionError(f"status {answer.status}")
-            except Exception as error:
-                log.warning("pod %s cannot be read now (%s: %s); asking again", name, type(error).__name__, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    def _find(self, place: PodPlace) -> Pod | None:
+        pod = self.pods.get(place.name)
+        return pod if pod is not None and pod["metadata"]["uid"] == place.uid else None
+
+    async def _look_up(self, place: PodPlace) -> Pod | None:
+        """The pod as the API server has it now; None: it has none of this uid."""
+        async with self.client.get(f"{self._path}/{place.name}") as answer:
+            if answer.status == 404:
+                return None
+            pod = await _load_json(answer)
+        if pod["metadata"]["uid"] == place.uid and self._find(place) is None:
+            self._accept(pod, self.pods)
+        return self._find(place)
 
     async def _list(self) -> str:
-        watched = set(self.waiting)
-        answer = await self.api.list_namespaced_pod(
-            self.namespace, label_selector=SELECTOR, _preload_content=False, _request_timeout=60
-        )
-        document = await _require(answer)
-        younger = {name: pod for name, pod in self.pods.items() if name in self.waiting and name not in watched}
-        self.pods = {**younger, **{pod["metadata"]["name"]: _prune(pod) for pod in document["items"]}}
-        for name in watched:
-            self.tell(name)
+        async with self.client.get(self._path, {"labelSelector": SELECTOR}) as answer:
+            document = await _load_json(answer)
+        self.trouble = ""
+        former, self.pods = self.pods, {}
+        for pod in document["items"]:
+            self._accept(pod, former)
+        uids = {pod["metadata"]["uid"] for pod in self.pods.values()}
+        self.ungated = {uid: when for uid, when in self.ungated.items() if uid in uids}
+        for name in self.waiting:
+            self.notify(name)
         return str(document["metadata"]["resourceVersion"])
 
     async def _watch(self, version: str) -> str:
-        """Take in what changes; gives the version from which to watch on."""
-        answer = await self.api.list_namespaced_pod(
-            self.namespace,
-            label_selector=SELECTOR,
-            watch=True,
-            allow_watch_bookmarks=True,
-            resource_version=version,
-            timeout_seconds=_WATCH_SECONDS,
-            _preload_content=False,
-            _request_timeout=_WATCH_SECONDS + 30,
-        )
-        with contextlib.closing(answer):
-            if answer.status != 200:
-                raise _GoneError if answer.status == 410 else ConnectionError(f"status {answer.status}")
-            async for line in _lines(answer):
-                event = json.loads(line)
-                kind, thing = event["type"], event["object"]
-                if kind == "ERROR":
-                    raise _GoneError
-                version = thing["metadata"]["resourceVersion"]
-                name = thing["metadata"].get("name")
-                if kind == "BOOKMARK":
-                    continue
-                if kind == "DELETED":
-                    self.pods.pop(name, None)
-                else:
-                    self.pods[name] = _prune(thing)
-                self.tell(name)
+        """Accept what changes; gives the version from which to watch on."""
+        query = {
+            "labelSelector": SELECTOR,
+            "watch": True,
+            "allowWatchBookmarks": True,
+            "resourceVersion": version,
+            "timeoutSeconds": _WATCH_SECONDS,
+        }
+        async with self.client.get(self._path, query, _SILENCE_SECONDS) as answer:
+            if answer.status == 410:
+                raise _ExpiredError
+            _require(answer)
+            try:
+                async for line in read_lines(answer):
+                    version = self._accept_event(json.loads(line))
+            except TimeoutError:
+                self._count_reconnect("silent")
         return version
 
-    def tell(self, name: str) -> None:
-        """Wake all that wait for the pod."""
-        for event in self.waiting.get(name, ()):
-            event.set()
+    def _accept_event(self, event: dict[str, Any]) -> str:
+        """Gives the version after it."""
+        kind, pod = event["type"], event["object"]
+        if kind == "ERROR":
+            raise _ExpiredError
+        version = str(pod["metadata"]["resourceVersion"])
+        if kind == "BOOKMARK":
+            return version
+        if kind == "DELETED":
+            self.pods.pop(pod["metadata"]["name"], None)
+            self.ungated.pop(pod["metadata"]["uid"], None)
+        else:
+            self._accept(pod, self.pods)
+        self.notify(pod["metadata"]["name"])
+        return version
+
+    @property
+    def _path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods"
+
+    def _accept(self, pod: Pod, former: Mapping[str, Pod]) -> None:
+        """A pod is so now, and was in `former` before. Notes when its gates went: Kubernetes does not."""
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        if was_gated(pod) and not is_gated(pod) and uid not in self.ungated:
+            before = former.get(name)
+            seen = before is not None and before["metadata"]["uid"] == uid and is_gated(before)
+            when = None if seen else find_ungated(pod)
+            if when is None and (seen or not pod.get("spec", {}).get("nodeName")):
+                when = datetime.now(UTC)
+            if when is not None:
+                self.ungated[uid] = when
+        self.pods[name] = _prune(pod)
+
+    def _count_reconnect(self, reason: str) -> None:
+        metrics.count("airloom.watch.reconnects", namespace=self.namespace, reason=reason)
+
+    def _report(self, error: Exception) -> None:
+        trouble = str(error)
+        if not isinstance(error, _RefusedError):
+            trouble = f"the API server does not answer: {type(error).__name__} {error}".strip()
+        if trouble != self.trouble:
+            log.warning("%s; asking again", trouble)
+        self.trouble = trouble
 
 
-class _GoneError(Exception):
+class _ExpiredError(Exception):
     """What was watched from is too old; list again."""
+
+
+class _RefusedError(Exception):
+    """The API server does not know us, or forbids what we ask."""
 
 
 @dataclass
@@ -237,16 +295,14 @@ _shared: dict[tuple[int, Connection, str], _Shared] = {}
 @asynccontextmanager
 async def _share_watch(connection: Connection, namespace: str) -> AsyncIterator[PodWatch]:
     """The process's one watch of the namespace, for as long as anybody uses it."""
-    from kubernetes_asyncio.client import CoreV1Api
-
     key = (id(asyncio.get_running_loop()), connection, namespace)
     if key not in _shared:
         stack = contextlib.AsyncExitStack()
-        client = await stack.enter_async_context(_connect(connection))
+        client = await stack.enter_async_context(open_client(connection))
         if key in _shared:  # somebody was quicker
             await stack.aclose()
         else:
-            watch = PodWatch(CoreV1Api(client), namespace)
+            watch = PodWatch(client, namespace)
             _shared[key] = _Shared(watch, asyncio.create_task(watch.run()), stack)
     shared = _shared[key]
     shared.users += 1
@@ -260,150 +316,49 @@ async def _share_watch(connection: Connection, namespace: str) -> AsyncIterator[
             await shared.close.aclose()
 
 
-@asynccontextmanager
-async def _connect(connection: Connection) -> AsyncIterator[ApiClient]:
-    from kubernetes_asyncio import client, config
-
-    configuration = client.Configuration()
-    configuration.connection_pool_maxsize = _CONNECTIONS
-    if connection.conn_id is not None:
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
-
-        hook = AsyncKubernetesHook(client_configuration=configuration, **build_hook_arguments(connection))
-        async with hook.get_conn():
-            pass  # fills the configuration; the hook's own client ends every request after a minute
-    elif connection.kubeconfig is not None:
-        await config.load_kube_config(
-            config_file=connection.kubeconfig, context=connection.context, client_configuration=configuration
-        )
-    else:
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    async with client.ApiClient(configuration) as api_client:
-        yield api_client
+def _measure(place: PodPlace, stage: str, pod: Pod | None, state: PodState, ungated: datetime | None) -> None:
+    """Count the end of a stage, and of a pod that one stage or the first of several has; send how long all took."""
+    assert state.ending is not None
+    tags = {"namespace": place.namespace, "stage": stage}
+    metrics.count(_COUNTS[state.ending], **tags)
+    now = datetime.now(UTC)
+    if state.since and state.ending == "exited":
+        metrics.time("airloom.watch.lag", (now - datetime.fromisoformat(state.since)).total_seconds(), **tags)
+    if pod is None:
+        return
+    stages = pod["metadata"].get("annotations", {}).get(STAGES_ANNOTATION, stage).split()
+    if stages[0] == stage:
+        for phase, seconds in measure_phases(pod, now, ungated).items():
+            metrics.time(_TIMES[phase], seconds, **tags)
 
 
-async def _read_log(watch: PodWatch, place: PodPlace, position: LogPosition, ended: asyncio.Event) -> None:
-    """Pass the container's log on, each line once and in order, across lost connections, until the pod has ended, or
-    the section."""
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        was_ended = ended.is_set()
-        try:
-            answer = await watch.api.read_namespaced_pod_log(
-                place.name,
-                place.namespace,
-                container=CONTAINER,
-                follow=not was_ended,
-                timestamps=True,
-                _preload_content=False,
-                **position.since(),
-            )
-            with contextlib.closing(answer):
-                if answer.status == 200:
-                    position.reopen()
-                    pause = _FIRST_PAUSE_SECONDS
-                    async for line in _lines(answer):
-                        position.take(line)
-                        if position.is_over:
-                            watch.tell(place.name)
-                            return
-                    return  # an orderly end: the container has ended, and this was all of it
-                if answer.status == 404:
-                    return
-        except Exception as error:
-            log.info("the log of pod %s broke off (%s); reading on", place.name, type(error).__name__)
-        if was_ended:
-            return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-class LogPosition:
-    """How far a log has been passed on, and which part of it is.
-
-    Args:
-        write: takes the lines.
-        section: says which lines count.
+def _require(answer: aiohttp.ClientResponse) -> None:
     """
-
-    def __init__(self, write: Write, section: Section) -> None:
-        self._write = write
-        self._section = section
-        self._told = datetime.min.replace(tzinfo=UTC)
-        self._recent: deque[bytes] = deque(maxlen=_RECENT_LINES)
-        self._known: Counter[bytes] = Counter()
-        self._floor = self._told
-
-    @property
-    def is_over(self) -> bool:
-        """The section's end was read."""
-        return self._section.status is not None
-
-    def since(self) -> dict[str, int]:
-        """What spares the reading of what is known already."""
-        if not self._recent:
-            return {}
-        return {"since_seconds": int((datetime.now(UTC) - self._told).total_seconds()) + 60}
-
-    def reopen(self) -> None:
-        """The log is read again, from `since` on: what was taken is not taken again."""
-        self._known = Counter(self._recent)
-        self._floor = min((_split(line)[0] for line in self._recent), default=self._floor)
-
-    def take(self, line: bytes) -> None:
-        """The next line, as the API server gives it with timestamps."""
-        when, text = _split(line)
-        if self._known:
-            if line in self._known:
-                self._known[line] -= 1
-                self._known += Counter()  # without those that are used up
-                return
-            if when < self._floor:
-                return
-        self._recent.append(line)
-        self._told = max(when, self._told + timedelta(milliseconds=1))
-        if self._section.takes(text):
-            self._write(text, self._told)
-
-
-def _split(line: bytes) -> tuple[datetime, str]:
-    """When a line was written (its fraction has as many digits as it needs), and what it says."""
-    stamp, _, text = line.decode(errors="replace").rstrip("\r\n").partition(" ")
-    try:
-        return datetime.fromisoformat(f"{stamp[:26].rstrip('Z')}+00:00"), text
-    except ValueError:  # not of the container, such as a word of the kubelet
-        return datetime.min.replace(tzinfo=UTC), f"{stamp} {text}"
-
-
-async def _lines(answer: Any) -> AsyncIterator[bytes]:
-    """Lines of any length."""
-    pending: list[bytes] = []
-    async for chunk in answer.content.iter_any():
-        *whole, rest = chunk.split(b"\n")
-        if whole:
-            whole[0] = b"".join((*pending, whole[0]))
-            pending.clear()
-            for line in whole:
-                yield line
-        if rest:
-            pending.append(rest)
-    if pending:
-        yield b"".join(pending)
-
-
-async def _require(answer: Any) -> Any:
+    Errors:
+        _RefusedError: with what to do. ConnectionError: another status than 200.
+    """
+    if answer.status == 401:
+        raise _RefusedError(
+            "the API server refuses our credentials (401 Unauthorized); renew those of the cluster file's connection"
+        )
+    if answer.status == 403:
+        raise _RefusedError("the API server forbids us to list and watch pods (403 Forbidden); give us the right")
     if answer.status != 200:
-        raise ConnectionError(f"status {answer.status}: {(await answer.read())[:300]!r}")
+        raise ConnectionError(f"status {answer.status}")
+
+
+async def _load_json(answer: aiohttp.ClientResponse) -> Any:
+    _require(answer)
     return json.loads(await answer.read())
 
 
-def _prune(pod: dict[str, Any]) -> dict[str, Any]:
+def _prune(pod: Pod) -> Pod:
     """Without what nobody reads: the stage's variables, managed fields."""
     metadata, spec = pod["metadata"], pod.get("spec", {})
     kept = ("name", "uid", "creationTimestamp", "deletionTimestamp")
+    annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key == STAGES_ANNOTATION}
     return {
-        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "metadata": {**{key: metadata[key] for key in kept if key in metadata}, "annotations": annotations},
         "spec": {
             **{key: spec[key] for key in ("nodeName", "schedulingGates") if key in spec},
             "containers": [{"resources": each.get("resources", {})} for each in spec.get("containers", ())],

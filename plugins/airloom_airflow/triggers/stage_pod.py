@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
@@ -14,14 +16,20 @@ import structlog
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airloom.spec.cluster import Connection, Limits
-from airloom_airflow.triggers.pod_watch import PodPlace, delete_pod, follow_pod
+from airloom_airflow.pods.state import PodState
+from airloom_airflow.triggers.pod_kill import WaitingTask, end_pod
+from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 
+_KILL_SECONDS = 25.0
+"""Airflow gives up at 30."""
+
+log = logging.getLogger(__name__)
 _stage_log = structlog.get_logger("airloom.stage")
 
 
 def write_log(line: str, when: datetime) -> None:
     """Put a stage's line into the task's log, with the time at which the stage wrote it."""
-    _stage_log.info(line, timestamp=when.isoformat())
+    _stage_log.info(line, timestamp=when.isoformat(timespec="microseconds"))
 
 
 class StagePodTrigger(BaseTrigger):
@@ -34,7 +42,9 @@ class StagePodTrigger(BaseTrigger):
         shared: the pod runs others too.
         launch: what the operator wants back: its count of pods, losses, memory.
 
-    Killed by a person (mark as failed, clear), it deletes its pod. A triggerer that goes down does not.
+    Killed by a person (mark as failed, clear), it deletes its pod. A triggerer that goes down, or to which Airflow
+    gives no time any more, does not: see `pod_kill`. Where it fails itself, the pod counts as given up, and the
+    operator takes it away.
     """
 
     def __init__(
@@ -43,6 +53,7 @@ class StagePodTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.place, self.limits, self.launch = place, limits, launch
         self.stage, self.shared = stage, shared
+        self._cancelled = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         path = f"{type(self).__module__}.{type(self).__qualname__}"
@@ -51,12 +62,39 @@ class StagePodTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         place, limits = load_place(self.place), Limits(**self.limits)
-        state = await follow_pod(place, limits, write_log, self.stage, shared=self.shared)
+        try:
+            state = await follow_pod(place, limits, write_log, self.stage, shared=self.shared)
+        except asyncio.CancelledError:
+            self._cancelled = True
+            raise
+        except Exception as error:
+            log.exception("pod %s cannot be waited for", place.name)
+            words = f"its trigger failed: {type(error).__name__}: {error}"
+            state = PodState("ended", "", ending="overdue", message=words)
         payload = {"state": asdict(state), "place": self.place, "launch": self.launch}
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        await delete_pod(load_place(self.place))
+        """Airflow 3.3 and later: the trigger is not the triggerer's any more, for whatever reason."""
+        self._cancelled = False
+        task: Any = self.task_instance
+        place = load_place(self.place)
+        if task is None:
+            log.warning("pod %s stays: its trigger does not know its task", place.name)
+            return
+        waiting = WaitingTask(task.dag_id, task.run_id, task.task_id, -1 if task.map_index is None else task.map_index)
+        try:
+            await asyncio.wait_for(end_pod(place, waiting, self.stage, shared=self.shared), _KILL_SECONDS)
+        except Exception as error:
+            log.warning(
+                "pod %s stays, the janitor takes it away if nobody waits for it: %s: %s",
+                place.name, type(error).__name__, error,
+            )  # fmt: skip
+
+    async def cleanup(self) -> None:
+        """Before Airflow 3.3 nothing else is called where a trigger is cancelled, on shutdown too."""
+        if self._cancelled and not hasattr(BaseTrigger, "on_kill"):
+            await self.on_kill()
 
 
 def dump_place(place: PodPlace) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
 from airloom.spec.cluster import Connection
 from airloom_airflow.pods.connection import build_hook_arguments
-from airloom_airflow.triggers.pod_watch import PodPlace, delete_pod
+from airloom_airflow.triggers.cluster_client import open_client
+from airloom_airflow.triggers.pod_watch import PodPlace
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place
 
 SECRET = "a-token-of-a-cluster"
@@ -93,7 +94,11 @@ def test_the_worker_reaches_the_cluster_that_is_named(connection: Connection, ap
 
 
 def test_the_triggerer_reaches_the_cluster_that_is_named(connection: Connection, api_server: ApiServer) -> None:
-    asyncio.run(delete_pod(PodPlace(connection, "airloom-ops", "train-1", "uid")))
+    async def delete() -> None:
+        async with open_client(connection) as client:
+            await client.delete_pod("airloom-ops", "train-1", "uid")
+
+    asyncio.run(delete())
     path = "/api/v1/namespaces/airloom-ops/pods/train-1"
     assert api_server.asked == [("DELETE", path, f"Bearer {SECRET}")]
 

@@ -1,0 +1,255 @@
+"""Reads a container's log from the API server and passes it on: each line once and in order, however often its
+connection breaks, and until its last.
+
+`pod_watch` follows a running pod's log by it; the operator and `pod_kill` read one that is there already by
+`LogPosition` and `read_lines`. It knows nothing of what becomes of the pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+
+from airloom.protocol.section import Section
+from airloom_airflow import metrics
+from airloom_airflow.pods.pod import CONTAINER
+from airloom_airflow.triggers.cluster_client import ClusterClient
+
+Write = Callable[[str, datetime], None]
+"""Gets one line of a stage's log, and when it was written; the time is later for each line."""
+
+_SILENCE_SECONDS = 60.0
+"""How long a log may be silent before it is opened anew: a connection that was dropped in silence says nothing either.
+A stage that writes nothing costs one request in this time."""
+_TAIL_SECONDS = 1.0
+"""How long a log may go on after its pod's end before what is left of it is asked for by a request of its own."""
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 10.0
+_LONGEST_LINE = 65536
+_AT_ONCE = 500
+"""Lines between two turns of everybody else on the event loop."""
+_RECENT_LINES = 2000
+_OVERLAP = timedelta(seconds=2)
+"""What is read again where a log is opened anew: Kubernetes takes whole seconds, and two streams write into one log."""
+_STEP = timedelta(milliseconds=1)
+_SMALL_STEP = timedelta(microseconds=1)
+_AHEAD = timedelta(seconds=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+log = logging.getLogger(__name__)
+
+
+class LogFollower:
+    """Follows one pod's log, in a task of its own.
+
+    Args:
+        client: of the pod's cluster.
+        place: namespace and name of the pod.
+        position: gets the lines.
+        notify: called once, when the section's end was read.
+    """
+
+    def __init__(
+        self, client: ClusterClient, place: tuple[str, str], position: LogPosition, notify: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._namespace, self._name = place
+        self._position = position
+        self._notify = notify
+        self._ended = asyncio.Event()
+        self._answer: aiohttp.ClientResponse | None = None
+        self._problem, self._opened = "", False
+        self._task = asyncio.create_task(self._run())
+
+    async def finish(self, patience_seconds: float) -> None:
+        """The pod has ended: return when its last line was passed on, or when for so long no other came."""
+        self._ended.set()
+        closing = asyncio.get_running_loop().call_later(_TAIL_SECONDS, self._close_answer)
+        try:
+            while not self._task.done():
+                before = self._position.accepted
+                await asyncio.wait([self._task], timeout=patience_seconds)
+                if self._position.accepted == before:
+                    break
+        finally:
+            closing.cancel()
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            ended, before = self._ended.is_set(), self._position.accepted
+            try:
+                if await self._read(follow=not ended):
+                    return
+            except Exception as error:
+                self._report(str(error) or type(error).__name__)
+            pause = _FIRST_PAUSE_SECONDS if self._position.accepted > before else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if ended:
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), pause)
+
+    async def _read(self, *, follow: bool) -> bool:
+        """Read until the connection ends. True: there is no more to read, ever."""
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{self._name}/log"
+        query = {"container": CONTAINER, "follow": follow, "timestamps": True, **self._position.since()}
+        silence = _SILENCE_SECONDS if follow else _LONGEST_PAUSE_SECONDS
+        async with self._client.get(path, query, silence) as answer:
+            if answer.status == 400:  # the container is about to start, or never did
+                return not follow
+            if answer.status == 404:
+                return True
+            if answer.status != 200:
+                raise ConnectionError(f"status {answer.status}")
+            if self._opened and follow:
+                metrics.count("airloom.log.reconnects", namespace=self._namespace)
+            self._opened, self._problem = True, ""
+            self._answer = answer if follow else None
+            try:
+                # Where a followed log ends in order, its container has ended or its kubelet begins anew: the pod's end
+                # says which, and is waited for.
+                return await self._pass_on(answer) or not follow
+            finally:
+                self._answer = None
+
+    async def _pass_on(self, answer: aiohttp.ClientResponse) -> bool:
+        """Whether the section's end was among the lines."""
+        self._position.reopen()
+        async for line in read_lines(answer, _LONGEST_LINE):
+            self._position.accept(line)
+            if self._position.is_over:
+                self._notify()
+                return True
+            if self._position.accepted % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return False
+
+    def _close_answer(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+
+    def _report(self, problem: str) -> None:
+        if problem != self._problem:
+            log.info("the log of pod %s broke off (%s); reading on", self._name, problem)
+        self._problem = problem
+
+
+class LogPosition:
+    """How far a log has been passed on, and which part of it is.
+
+    Args:
+        write: gets the lines.
+        section: says which lines count.
+
+    Attributes:
+        accepted: how many lines were read, those of other sections too.
+
+    Times: Airflow puts the lines that several triggerers logged in order by their milliseconds, and drops one that
+    follows its equal in time and text. So a line's time is the container's own, moved to a millisecond after the line
+    before: the same for every reader. In a burst it would run ahead without end; where it is a second ahead, it is
+    moved by a microsecond. That keeps one triggerer's lines in order and equal lines apart; of a burst that two
+    triggerers read, some lines may show twice.
+    """
+
+    def __init__(self, write: Write, section: Section) -> None:
+        self.accepted = 0
+        self._write = write
+        self._section = section
+        self._written = self._newest = self._forgotten = _NEVER
+        self._recent: deque[tuple[datetime, int]] = deque()
+        self._known: Counter[int] = Counter()
+        self._again = False
+
+    @property
+    def is_over(self) -> bool:
+        """The section's end was read."""
+        return self._section.status is not None
+
+    def since(self) -> dict[str, str]:
+        """Query that spares the reading of what is known already."""
+        if self._newest == _NEVER:
+            return {}
+        return {"sinceTime": f"{self._newest - _OVERLAP / 2:%Y-%m-%dT%H:%M:%SZ}"}
+
+    def reopen(self) -> None:
+        """The log is read again, from `since` on: what was accepted is not accepted again."""
+        self._known = Counter(mark for _, mark in self._recent)
+        self._again = bool(self.accepted)
+
+    def accept(self, line: bytes) -> None:
+        """The next line, as the API server gives it with timestamps."""
+        stamp, text = _split(line)
+        when, mark = stamp or self._newest, hash(line)
+        if known := self._known[mark] > 0:
+            self._known[mark] -= 1
+        stale = known or (self._again and when <= self._forgotten)
+        if stamp is not None and stamp >= self._newest:
+            self._again = False
+        if stale:
+            return
+        self.accepted += 1
+        self._newest = max(self._newest, when)
+        self._remember(when, mark)
+        step = _STEP if self._written - when < _AHEAD else _SMALL_STEP
+        self._written = max(when, self._written + step)
+        if self._section.takes(text):
+            self._write(text, self._written)
+
+    def _remember(self, when: datetime, mark: int) -> None:
+        """Keep what may be read again: the last two seconds' lines, and of a burst the last."""
+        self._recent.append((when, mark))
+        while len(self._recent) > _RECENT_LINES or (self._newest - self._recent[0][0] > _OVERLAP):
+            self._forgotten = max(self._forgotten, self._recent.popleft()[0])
+
+
+async def read_lines(answer: aiohttp.ClientResponse, longest: int | None = None) -> AsyncIterator[bytes]:
+    """The lines of an answer, without their ends.
+
+    Args:
+        longest: in bytes. A longer line comes in pieces, each with the time stamp of the line.
+    """
+    pending = bytearray()
+    async for chunk in answer.content.iter_any():
+        seen = len(pending)
+        pending += chunk
+        start = 0
+        while (end := pending.find(b"\n", max(start, seen))) >= 0:
+            for piece in _cut(bytes(pending[start:end]), longest):
+                yield piece
+            start = end + 1
+        del pending[:start]
+        if longest is not None and len(pending) > longest:
+            *pieces, last = _cut(bytes(pending), longest)
+            for piece in pieces:
+                yield piece
+            pending = bytearray(last)
+    if pending:
+        yield bytes(pending)
+
+
+def _cut(line: bytes, longest: int | None) -> Iterator[bytes]:
+    while longest is not None and len(line) > longest:
+        yield line[:longest]
+        stamp = line[: line.find(b" ", 0, 40) + 1]
+        line = stamp + line[longest:]
+    yield line
+
+
+def _split(line: bytes) -> tuple[datetime | None, str]:
+    """When a line was written (its fraction has as many digits as it needs), and what it says."""
+    stamp, _, text = line.decode(errors="replace").rstrip("\r\n").partition(" ")
+    try:
+        return datetime.fromisoformat(f"{stamp[:26].rstrip('Z')}+00:00"), text
+    except ValueError:  # not of the container, such as a word of the kubelet
+        return None, f"{stamp} {text}"
