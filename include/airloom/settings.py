@@ -5,7 +5,9 @@ Not the pipeline file: nothing here changes what a pipeline means, only where it
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,8 @@ class Settings:
         stage_host: Unix socket of the warm stage host; None or absent file: a stage is a fresh process.
         runtime: how Airflow runs stages: `subprocess` on this machine, `kubernetes` as pods.
         cluster_file: compute profiles and the rest of a Kubernetes installation; needed where `runtime` is that.
+        installation: whose pods are whose where installations share a namespace: `AIRLOOM_INSTALLATION`, or a digest of
+            `artifacts_uri`. It is the same on all machines of an installation.
         environment: name of the overlay (`environments:` in a pipeline file) that applies; None for none.
     """
 
@@ -47,6 +51,7 @@ class Settings:
     stage_host: Path | None
     runtime: Literal["subprocess", "kubernetes"]
     cluster_file: Path | None
+    installation: str
     environment: str | None
 
 
@@ -59,12 +64,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     home = _folder(environ, "AIRLOOM_HOME", Path.cwd() / "build" / "airloom")
     lineage = environ.get("AIRLOOM_LINEAGE_PATH", str(home / "lineage.jsonl"))
     host = environ.get("AIRLOOM_STAGE_HOST", "")
+    artifacts_uri = environ.get("AIRLOOM_ARTIFACTS_URI", (home / "artifacts").as_uri()).rstrip("/")
     return Settings(
         home=home,
         data_root=_folder(environ, "AIRLOOM_DATA_ROOT", Path.cwd()),
         pipelines=_folder(environ, "AIRLOOM_PIPELINES", Path.cwd() / "dags" / "pipelines"),
         dag_files=_path(environ, "AIRLOOM_DAG_FILES"),
-        artifacts_uri=environ.get("AIRLOOM_ARTIFACTS_URI", (home / "artifacts").as_uri()).rstrip("/"),
+        artifacts_uri=artifacts_uri,
         tracking_uri=environ.get("AIRLOOM_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
         gateway_url=environ.get("AIRLOOM_GATEWAY_URL", "http://127.0.0.1:8090").rstrip("/"),
         lineage_path=Path(lineage) if lineage else None,
@@ -74,6 +80,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         stage_host=Path(host) if host else None,
         runtime=_runtime(environ),
         cluster_file=_path(environ, "AIRLOOM_CLUSTER_FILE"),
+        installation=_installation(environ, artifacts_uri),
         environment=environ.get("AIRLOOM_ENVIRONMENT") or None,
     )
 
@@ -87,6 +94,18 @@ def _runtime(environ: Mapping[str, str]) -> Literal["subprocess", "kubernetes"]:
     if not environ.get("AIRLOOM_CLUSTER_FILE"):
         raise ConfigError("AIRLOOM_RUNTIME is kubernetes; set AIRLOOM_CLUSTER_FILE to the file of compute profiles.")
     return "kubernetes"
+
+
+def _installation(environ: Mapping[str, str], artifacts_uri: str) -> str:
+    value = environ.get("AIRLOOM_INSTALLATION", "")
+    if not value:
+        return hashlib.sha256(artifacts_uri.encode()).hexdigest()[:12]
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", value):
+        raise ConfigError(
+            f"AIRLOOM_INSTALLATION is {value!r}; give up to 40 lower-case letters, digits and `-`, such as "
+            "`research-eu`, or leave it unset for one made of AIRLOOM_ARTIFACTS_URI."
+        )
+    return value
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:

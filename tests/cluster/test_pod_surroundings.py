@@ -60,7 +60,7 @@ def test_a_failed_pod_is_kept_where_the_cluster_file_says_so(installation: Insta
         assert run.end() == "failed"
     [pod] = [
         pod
-        for pod in installation.pods(pipeline="small", judged="true")
+        for pod in installation.pods(pipeline="small", kept="true")
         if pod["metadata"]["annotations"]["airloom.io/run-id"] == run.run_id
     ]
     assert pod["metadata"]["labels"]["airloom.io/stage"] == "train"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 from pydantic import Field, JsonValue
@@ -19,6 +20,15 @@ class LineageParent(Document):
     root_namespace: str | None = None
     root_name: str | None = None
     root_run_id: str | None = None
+
+    def to_openlineage_context(self) -> str:
+        """In the form that OpenLineage's integrations (dbt, Spark) read from `OPENLINEAGE_CONTEXT`."""
+        own = {"run": {"runId": self.run_id}, "job": {"namespace": self.namespace, "name": self.name}}
+        root = {
+            "run": {"runId": self.root_run_id or self.run_id},
+            "job": {"namespace": self.root_namespace or self.namespace, "name": self.root_name or self.name},
+        }
+        return json.dumps({"parent": {**own, "root": root}})
 
 
 class StageContext(VersionedDocument):
@@ -48,6 +58,16 @@ class StageContext(VersionedDocument):
     lineage_parent: LineageParent | None = None
     trace_parent: str | None = None
     """W3C traceparent."""
+
+    def build_environ(self) -> dict[str, str]:
+        """Whose child the stage's lineage and traces are, for whatever the stage's own code starts: OpenLineage's
+        integrations read `OPENLINEAGE_CONTEXT`, OpenTelemetry's `TRACEPARENT`."""
+        environ = {}
+        if self.lineage_parent is not None:
+            environ["OPENLINEAGE_CONTEXT"] = self.lineage_parent.to_openlineage_context()
+        if self.trace_parent is not None:
+            environ["TRACEPARENT"] = self.trace_parent
+        return environ
 
     @property
     def window_asked(self) -> bool:

@@ -81,7 +81,8 @@ def launch_stage(
         context: what the stage is told; its `stage` names it.
         python: the interpreter that has the stage's libraries.
         host: Unix socket of a warm stage host. None, or nobody listens there: the stage is a fresh process.
-        environ: the stage's whole environment, but for thread limits and telemetry switches, which are set here.
+        environ: the stage's whole environment, but for thread limits, telemetry switches and whose child it is in
+            lineage and traces, which are set here.
         log: called with each line that the stage writes, without its newline, in the calling thread.
         cpu_threads: how many threads numeric libraries may use.
 
@@ -95,7 +96,7 @@ def launch_stage(
         document, pointer = Path(name, "context.json"), Path(name, "pointer.json")
         document.write_bytes(context.to_json())
         argv = [context.stage, "--context", str(document), "--pointer", str(pointer)]
-        stage = _start(argv, python, host, build_environ(environ, cpu_threads), lines)
+        stage = _start(argv, python, host, build_environ({**environ, **context.build_environ()}, cpu_threads), lines)
         try:
             status = _follow(stage, lines)
         except BaseException:

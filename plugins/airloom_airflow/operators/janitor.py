@@ -1,10 +1,12 @@
 """Takes away pods that nobody waits for any more: what a lost worker, a deleted run or a kept failure left.
 
-Every pod ends by itself (activeDeadlineSeconds); this is for those that would run on, or lie about, until then.
+Every pod ends by itself (activeDeadlineSeconds); this is for those that would run on, or lie about, until then. It
+looks at its own installation's pods alone: of another's, this Airflow knows nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,14 +18,18 @@ from airloom.errors import ConfigError
 from airloom.settings import load_settings
 from airloom.spec.cluster import load_cluster
 from airloom_airflow.pods.connection import build_hook_arguments
-from airloom_airflow.pods.pod import JUDGED_LABEL, SELECTOR, STAGES_ANNOTATION
+from airloom_airflow.pods.pod import DAG_ANNOTATION, KEPT_LABEL, RUN_ANNOTATION, STAGES_ANNOTATION, build_selector
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+log = logging.getLogger(__name__)
 _YOUNG = timedelta(minutes=10)
 """A pod this young may belong to a task whose state is about to change."""
 _KEPT = timedelta(days=1)
+"""How long a failed pod is left for a look."""
+_UNKNOWN = timedelta(days=1)
+"""How long a pod is left whose run Airflow does not know: deleted, most likely; but not to know is not to know it ended."""
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
@@ -38,7 +44,7 @@ class StagePod:
     run_id: str
     stages: tuple[str, ...]
     created: datetime
-    judged: bool
+    kept: bool
 
 
 States = Callable[[StagePod], Mapping[str, str | None]]
@@ -46,14 +52,21 @@ States = Callable[[StagePod], Mapping[str, str | None]]
 
 
 def find_orphans(pods: Iterable[StagePod], states: States, now: datetime) -> Iterator[StagePod]:
-    """Pods that go: those whose tasks have all ended or are gone, and those kept for a look longer than a day."""
+    """Pods that go: those whose tasks have all ended, and, older than a day, those whose run is not known, or that were
+    kept for a look."""
     for pod in pods:
         age = now - pod.created
-        if pod.judged:
+        if pod.kept:
             if age > _KEPT:
                 yield pod
-        elif age > _YOUNG and all(state in _ENDED for state in states(pod).values()):
-            yield pod
+        elif age > _YOUNG:
+            known = states(pod)
+            if not known and age <= _UNKNOWN:
+                log.warning(
+                    "Pod %s/%s stays: Airflow knows no run %s of %s.", pod.namespace, pod.name, pod.run_id, pod.dag_id
+                )
+            elif all(state in _ENDED for state in known.values()):
+                yield pod
 
 
 class JanitorOperator(BaseOperator):
@@ -76,7 +89,9 @@ class JanitorOperator(BaseOperator):
         for connection, namespace in cluster.list_places(teams):
             client = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
             try:
-                found = client.list_namespaced_pod(namespace, label_selector=SELECTOR).items
+                found = client.list_namespaced_pod(
+                    namespace, label_selector=build_selector(settings.installation)
+                ).items
             except ApiException as error:
                 self.log.warning("Pods of %s cannot be listed: %s", namespace, error.reason)
                 continue
@@ -93,16 +108,16 @@ class JanitorOperator(BaseOperator):
 
 def _read_pod(pod: Any) -> StagePod:
     metadata = pod.metadata
-    told = metadata.annotations or {}
+    annotations = metadata.annotations or {}
     return StagePod(
         name=metadata.name,
         namespace=metadata.namespace,
         uid=metadata.uid,
-        dag_id=told.get("airloom.io/dag-id", ""),
-        run_id=told.get("airloom.io/run-id", ""),
-        stages=tuple(told.get(STAGES_ANNOTATION, "").split()),
+        dag_id=annotations.get(DAG_ANNOTATION, ""),
+        run_id=annotations.get(RUN_ANNOTATION, ""),
+        stages=tuple(annotations.get(STAGES_ANNOTATION, "").split()),
         created=metadata.creation_timestamp,
-        judged=JUDGED_LABEL in (metadata.labels or {}),
+        kept=KEPT_LABEL in (metadata.labels or {}),
     )
 
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 
 from airloom.errors import ProtocolError, UnavailableError
 from airloom.protocol.result import StageResult
 from airloom_airflow.objects import read_object
+
+STORE_SECONDS = 300.0
+"""How long an object store may be away when a stage's result is to be read."""
+_PAUSE_SECONDS = 2.0
+
+
+class MissingResultError(UnavailableError):
+    """The store answers, and has no such result."""
 
 
 def load_result(uri: str, digest: str | None = None) -> StageResult:
@@ -17,13 +27,35 @@ def load_result(uri: str, digest: str | None = None) -> StageResult:
         digest: `sha256:<hex>` that the bytes must have, where it is known.
 
     Errors:
-        UnavailableError: the document is not there, or the store does not answer.
+        MissingResultError: the document is not there.
+        UnavailableError: the store does not answer.
         ConfigError: there is no such bucket, or the credentials may not read it.
         ProtocolError: it is truncated, of another version, or not what its digest says.
     """
     content = read_object(uri)
     if content is None:
-        raise UnavailableError(f"there is no result {uri}. See the log of the stage that had to write it.")
+        raise MissingResultError(f"there is no result {uri}. See the log of the stage that had to write it.")
     if digest is not None and digest.removeprefix("sha256:") != hashlib.sha256(content).hexdigest():
         raise ProtocolError(f"the result {uri} does not have the digest {digest}; something else was written there.")
     return StageResult.from_json(content)
+
+
+def wait_for_result(uri: str, digest: str, log: logging.Logger, seconds: float = STORE_SECONDS) -> StageResult:
+    """`load_result` of a stage that has ended: a store that is away for a while costs no finished work.
+
+    Args:
+        seconds: how long the store may be away.
+
+    Errors: as `load_result`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return load_result(uri, digest)
+        except MissingResultError:
+            raise
+        except UnavailableError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("The stage has ended, and its result cannot be read now: %s", error)
+            time.sleep(_PAUSE_SECONDS)

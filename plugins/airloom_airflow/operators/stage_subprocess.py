@@ -21,6 +21,7 @@ from airloom.protocol.result import ResultPointer
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
+from airloom_airflow.operators.attempt import build_attempt
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_context import build_stage_context
@@ -61,6 +62,7 @@ class StageSubprocessOperator(BaseOperator):
         """
         settings = load_settings()
         stage_context = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
+        stage_context = stage_context.model_copy(update={"attempt": build_attempt()})
         with told_to_airflow():
             try:
                 pointer = self._launch(stage_context, settings.stage_host)

@@ -22,13 +22,20 @@ from airloom_airflow.pods.providers import Capacity, Placement, build_identity_l
 CONTAINER = "stage"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 SELECTOR = f"{MANAGED_BY}=airloom"
-"""Finds every pod of every installation in a namespace."""
+"""Finds every pod of every installation in a namespace; see `build_selector`."""
+INSTALLATION_LABEL = "airloom.io/installation"
+"""Whose pod it is, where installations share a namespace: nobody touches another's."""
 TASK_LABEL = "airloom.io/task"
-"""Digest of DAG, run, task and map index: the same for all tries of a task."""
+"""Digest of installation, DAG, run, task and map index: the same for all tries of a task."""
 GROUP_LABEL = "airloom.io/group"
-"""Digest of DAG and run: the same for all stages that may share a pod."""
-JUDGED_LABEL = "airloom.io/judged"
+"""Digest of installation, DAG and run: the same for all stages that may share a pod."""
+KEPT_LABEL = "airloom.io/kept"
 """On a failed pod that is kept for a look: nobody goes on with it."""
+DAG_ANNOTATION = "airloom.io/dag-id"
+RUN_ANNOTATION = "airloom.io/run-id"
+MAP_INDEX_ANNOTATION = "airloom.io/map-index"
+ACCEPTED_ANNOTATION = "airloom.io/accepted-"
+"""And a stage's name, on a shared pod: which try of the stage has accepted its answer."""
 STAGES_ANNOTATION = "airloom.io/stages"
 """The stages that run in the pod, in their order."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
@@ -51,6 +58,7 @@ class PodRequest:
     """One pod for one try of a task.
 
     Attributes:
+        installation: see `airloom.settings.Settings`.
         stages: that run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
@@ -59,6 +67,7 @@ class PodRequest:
         capacity: in place of the profile's.
     """
 
+    installation: str
     team: str
     pipeline: str
     stage: str
@@ -78,12 +87,12 @@ class PodRequest:
     @property
     def task(self) -> str:
         """See `TASK_LABEL`."""
-        return _digest(self.dag_id, self.run_id, self.task_id, str(self.map_index))
+        return _digest(self.installation, self.dag_id, self.run_id, self.task_id, str(self.map_index))
 
     @property
     def group(self) -> str:
         """See `GROUP_LABEL`."""
-        return digest_group(self.dag_id, self.run_id)
+        return digest_group(self.installation, self.dag_id, self.run_id)
 
     @property
     def name(self) -> str:
@@ -92,9 +101,14 @@ class PodRequest:
         return f"{words}-{self.task[:12]}-{self.try_number}-{self.launch}"
 
 
-def digest_group(dag_id: str, run_id: str) -> str:
+def digest_group(installation: str, dag_id: str, run_id: str) -> str:
     """The value of `GROUP_LABEL`."""
-    return _digest(dag_id, run_id)
+    return _digest(installation, dag_id, run_id)
+
+
+def build_selector(installation: str) -> str:
+    """Finds the pods of one installation."""
+    return f"{SELECTOR},{INSTALLATION_LABEL}={installation}"
 
 
 def _digest(*identity: str) -> str:
@@ -165,6 +179,7 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
     labels = {
         "app.kubernetes.io/name": "airloom-stage",
         MANAGED_BY: "airloom",
+        INSTALLATION_LABEL: request.installation,
         "airloom.io/team": request.team,
         "airloom.io/pipeline": request.pipeline,
         "airloom.io/stage": request.stage,
@@ -181,10 +196,10 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
         "namespace": cluster.find_namespace(request.team),
         "labels": labels,
         "annotations": {
-            "airloom.io/dag-id": request.dag_id,
-            "airloom.io/run-id": request.run_id,
+            DAG_ANNOTATION: request.dag_id,
+            RUN_ANNOTATION: request.run_id,
             "airloom.io/task-id": request.task_id,
-            "airloom.io/map-index": str(request.map_index),
+            MAP_INDEX_ANNOTATION: str(request.map_index),
             "airloom.io/try-number": str(request.try_number),
             STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",

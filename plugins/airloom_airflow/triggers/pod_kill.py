@@ -19,7 +19,7 @@ from asgiref.sync import sync_to_async
 
 from airloom.protocol.section import Section
 from airloom.spec.cluster import Limits
-from airloom_airflow.pods.pod import CONTAINER, JUDGED_LABEL, STAGES_ANNOTATION
+from airloom_airflow.pods.pod import CONTAINER, KEPT_LABEL, STAGES_ANNOTATION
 from airloom_airflow.pods.state import read_state
 from airloom_airflow.triggers.cluster_client import ClusterClient, open_client
 from airloom_airflow.triggers.pod_log import LogPosition, read_lines
@@ -110,7 +110,7 @@ async def _read_pod(client: ClusterClient, place: PodPlace) -> dict[str, Any] | 
             raise ConnectionError(f"pod {place.name} cannot be read: status {answer.status} {body[:300]!r}")
     pod: dict[str, Any] = json.loads(body)
     metadata = pod["metadata"]
-    if metadata["uid"] != place.uid or metadata.get("deletionTimestamp") or JUDGED_LABEL in metadata.get("labels", {}):
+    if metadata["uid"] != place.uid or metadata.get("deletionTimestamp") or KEPT_LABEL in metadata.get("labels", {}):
         return None
     return pod if read_state(pod, datetime.now(UTC), Limits()).ending in (None, "overdue") else None
 

@@ -11,22 +11,23 @@ from airloom_airflow.operators.janitor import StagePod, find_orphans
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def pod(minutes: float, *, judged: bool = False) -> StagePod:
+def pod(minutes: float, *, kept: bool = False) -> StagePod:
     created = NOW - timedelta(minutes=minutes)
-    return StagePod("p", "airloom-ops", "u", "ops__x__train", "manual", ("ingest", "train"), created, judged)
+    return StagePod("p", "airloom-ops", "u", "ops__x__train", "manual", ("ingest", "train"), created, kept)
 
 
 @pytest.mark.parametrize(
     ("pod", "states", "goes"),
     [
         (pod(60), {"ingest": "success", "train": "failed"}, True),
-        (pod(60), {}, True),
+        (pod(60), {}, False),
+        (pod(60 * 25), {}, True),
         (pod(60), {"ingest": "success", "train": "deferred"}, False),
         (pod(60), {"ingest": "success", "train": None}, False),
         (pod(60), {"ingest": "up_for_retry"}, False),
         (pod(5), {"ingest": "failed", "train": "failed"}, False),
-        (pod(60, judged=True), {"ingest": "failed"}, False),
-        (pod(60 * 25, judged=True), {"ingest": "failed"}, True),
+        (pod(60, kept=True), {"ingest": "failed"}, False),
+        (pod(60 * 25, kept=True), {"ingest": "failed"}, True),
     ],
 )
 def test_a_pod_goes_when_nobody_waits_for_it(pod: StagePod, states: dict[str, str | None], goes: bool) -> None:

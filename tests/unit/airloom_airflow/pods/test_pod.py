@@ -17,6 +17,7 @@ from airloom_airflow.pods.schema import require_valid_pod
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 REQUEST = PodRequest(
+    installation="here",
     team="ops",
     pipeline="flight_delay",
     stage="train",

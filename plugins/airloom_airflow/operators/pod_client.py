@@ -1,0 +1,219 @@
+"""The pods of a cluster as a stage's operator needs them: made once, found by uid, read and deleted whatever comes.
+
+`stage_pod` calls it, in a worker. An API server that is away for a moment (it restarts, a connection breaks, it asks to
+wait) is asked again until a limit, so that nothing that has happened is lost for it. A pod is only ever touched by its
+uid: a name can come back. What a pod's state means is not decided here (`pod_verdict`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from kubernetes.client import CoreV1Api, V1Pod  # type: ignore[import-untyped]
+from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
+from urllib3.exceptions import HTTPError
+
+from airloom.errors import ConfigError, TransientError, UnavailableError
+from airloom.spec.cluster import Connection
+from airloom_airflow.pods.pod import CONTAINER, TASK_INSTANCE_LABEL
+from airloom_airflow.triggers.pod_watch import PodPlace
+
+AWAY_SECONDS = 90.0
+"""How long an API server may be away, or a former pod of the same name may take to go."""
+_AWAY = (429, 500, 502, 503, 504)
+_PERMANENT = (400, 403, 404, 422)
+_PAUSE_SECONDS = 0.5
+_TIMEOUT_SECONDS = (5, 30)
+"""To connect, to answer."""
+
+_Answer = TypeVar("_Answer")
+
+
+class QuotaExceededError(TransientError):
+    """The namespace's quota has no room for the pod now."""
+
+
+class PodClient:
+    """Pods by one connection.
+
+    Args:
+        connect: opens Kubernetes' own client; called again where the API server refuses the credentials.
+        connection: that a pod's place names.
+        log: gets what a user should know.
+        away_seconds: see `AWAY_SECONDS`.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], CoreV1Api],
+        connection: Connection,
+        log: logging.Logger,
+        away_seconds: float = AWAY_SECONDS,
+    ) -> None:
+        self._connect = connect
+        self._api = connect()
+        self._connection = connection
+        self._log = log
+        self._away_seconds = away_seconds
+
+    def find_place(self, pod: V1Pod) -> PodPlace:
+        """Where a pod is."""
+        metadata = pod.metadata
+        return PodPlace(self._connection, metadata.namespace, metadata.name, metadata.uid)
+
+    def create(self, pod: V1Pod) -> V1Pod:
+        """Make a pod, or find the one that this very try has made; one of another try that has its name goes first.
+
+        Errors:
+            QuotaExceededError: the quota has no room for it.
+            ConfigError: it is no pod, or may not be one.
+            UnavailableError: the API server is away, or the former pod does not go.
+        """
+        metadata = pod.metadata
+        deadline = time.monotonic() + self._away_seconds
+        while True:
+            try:
+                return self._patiently("make", metadata.name, lambda api: api.create_namespaced_pod(
+                    metadata.namespace, pod, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+            except ApiException as error:
+                if error.status != 409:
+                    raise _translate(error, metadata) from error
+            found = self._read(metadata.name, metadata.namespace)
+            if found is not None and found["metadata"].get("deletionTimestamp") is None:
+                if found["metadata"].get("labels", {}).get(TASK_INSTANCE_LABEL) == metadata.labels[TASK_INSTANCE_LABEL]:
+                    self._log.info("Pod %s is there already; going on with it.", metadata.name)
+                    place = PodPlace(self._connection, metadata.namespace, metadata.name, found["metadata"]["uid"])
+                    if (made := self.read_model(place)) is not None:
+                        return made
+                else:
+                    self.delete(
+                        PodPlace(self._connection, metadata.namespace, metadata.name, found["metadata"]["uid"]), 0
+                    )
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"a former pod {metadata.name} does not go away")
+            time.sleep(_PAUSE_SECONDS)
+
+    def read(self, place: PodPlace) -> dict[str, Any] | None:
+        """The pod as the API server has it; None where it is gone.
+
+        Errors:
+            UnavailableError: the API server is away. ConfigError: it refuses.
+        """
+        pod = self._read(place.name, place.namespace)
+        return pod if pod is not None and pod["metadata"]["uid"] == place.uid else None
+
+    def read_model(self, place: PodPlace) -> V1Pod | None:
+        """`read`, as Kubernetes' client has it."""
+        try:
+            pod = self._patiently("read", place.name, lambda api: api.read_namespaced_pod(
+                place.name, place.namespace, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise ConfigError(f"pod {place.name} cannot be read: {error.reason}") from error
+        return pod if pod.metadata.uid == place.uid else None
+
+    def read_log(self, place: PodPlace) -> bytes | None:
+        """All that the stage's container has written, with its times; None where there is no log.
+
+        Errors:
+            UnavailableError: the API server is away.
+        """
+        try:
+            answer = self._patiently("read the log of", place.name, lambda api: api.read_namespaced_pod_log(
+                place.name, place.namespace, container=CONTAINER, timestamps=True, _preload_content=False,
+                _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+        except ApiException:
+            return None  # it has no log yet, or is gone; whoever waits for it will know
+        return bytes(answer.data)
+
+    def list(self, namespace: str, selector: str) -> list[V1Pod]:
+        """Pods by labels.
+
+        Errors:
+            UnavailableError: the API server is away. ConfigError: it refuses.
+        """
+        try:
+            answer = self._patiently("list", selector, lambda api: api.list_namespaced_pod(
+                namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+        except ApiException as error:
+            raise ConfigError(f"pods of namespace {namespace} cannot be listed: {error.reason}") from error
+        return list(answer.items)
+
+    def delete(self, place: PodPlace, grace_seconds: int | None = None) -> None:
+        """Exactly this pod. What cannot be deleted now is the janitor's, and is logged."""
+        body: dict[str, Any] = {"preconditions": {"uid": place.uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        self._quietly("deleted", place, lambda api: api.delete_namespaced_pod(
+            place.name, place.namespace, body=body, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+
+    def mark(self, place: PodPlace, **marks: dict[str, str]) -> None:
+        """Put `labels` or `annotations` on exactly this pod. What fails is logged."""
+        body = {"metadata": {"uid": place.uid, **marks}}
+        self._quietly("marked", place, lambda api: api.patch_namespaced_pod(
+            place.name, place.namespace, body, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+
+    def _read(self, name: str, namespace: str) -> dict[str, Any] | None:
+        try:
+            answer = self._patiently("read", name, lambda api: api.read_namespaced_pod(
+                name, namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise ConfigError(f"pod {name} cannot be read: {error.reason}") from error
+        pod = json.loads(answer.data)
+        assert isinstance(pod, dict)
+        return pod
+
+    def _quietly(self, done: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> None:
+        try:
+            self._patiently(done, place.name, ask)
+        except ApiException as error:
+            if error.status not in (404, 409):
+                self._log.warning("Pod %s cannot be %s: %s", place.name, done, error.reason)
+        except UnavailableError as error:
+            self._log.warning("Pod %s cannot be %s now: %s", place.name, done, error)
+
+    def _patiently(self, what: str, name: str, ask: Callable[[CoreV1Api], _Answer]) -> _Answer:
+        """The API server's answer, however often it must be asked while it is away.
+
+        Errors:
+            UnavailableError: it is away for longer than the limit.
+            ApiException: it refuses.
+        """
+        deadline = time.monotonic() + self._away_seconds
+        renewed = False
+        while True:
+            try:
+                return ask(self._api)
+            except ApiException as error:
+                if error.status == 401 and not renewed:
+                    renewed, self._api = True, self._connect()
+                    continue
+                if error.status not in (*_AWAY, 0):
+                    raise
+                failure: Exception = error
+            except (HTTPError, OSError) as error:
+                failure = error
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"the API server is away for {self._away_seconds:g} s, {name} cannot be asked for ({what}): {failure}"
+                ) from failure
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _translate(error: ApiException, metadata: Any) -> Exception:
+    """The API server refused a pod: for good where it is not a pod or may not be one, else for now."""
+    words = error.reason
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        words = json.loads(error.body)["message"]
+    message = f"pod {metadata.name} was refused in namespace {metadata.namespace}: {words}"
+    if error.status == 403 and "exceeded quota" in words:
+        return QuotaExceededError(message)
+    return ConfigError(message) if error.status in _PERMANENT else UnavailableError(message)
