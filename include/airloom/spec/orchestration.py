@@ -68,7 +68,7 @@ class TaskOptions(Section):
     executor: str | None = Field(default=None, min_length=1)
     """One of the installation's executors, by its name or alias."""
     execution_timeout_seconds: float | None = Field(default=None, gt=0)
-    """A try that takes longer fails. A deferred wait does not count; a pod's own limits are its profile's."""
+    """A try that takes longer fails. Of a stage in a pod the time counts that it runs there."""
 
 
 class DagOptions(Section):

@@ -41,6 +41,7 @@ from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.failures import told_to_airflow
 from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
+from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.cluster_file import Cluster, Profile, load_cluster
 from airloom_airflow.pods.pod import (
     CONTAINER,
@@ -151,7 +152,7 @@ class StagePodOperator(KubernetesPodOperator):
             state = self._read_section(place) if place is not None else None
             place = place or self._start(context, launch)
             limits, shared = self._profile.limits, len(self.group) > 1
-            limits = limits.model_copy(update={"running_seconds": limits.running_seconds * len(self._stages)})
+            limits = bound_running(limits, len(self._stages), self.execution_timeout)
             if state is None and self.deferrable:
                 self.defer(
                     trigger=StagePodTrigger(
