@@ -44,10 +44,11 @@ class TaskCallback:
         """Airflow's way to call it.
 
         Errors:
-            ConfigError: the notifier cannot be loaded. What it raises itself is raised too; Airflow logs both.
+            ConfigError: the notifier cannot be loaded.
+            AirloomError: whether it was a breach cannot be read. Like all that the notifier raises, Airflow logs it.
         """
         uri = published_result_uri(self.pipeline, self.stage, load_settings(), context["run_id"])
-        result = _read(uri)
+        result = load_result(uri) if self.event == "breach" else _read(uri)
         if not self._is_meant(result, context.get("exception")):
             return
         told = {**describe(result, context.get("exception")), "event": self.event, "stage": self.stage}
