@@ -82,6 +82,9 @@ class DagOptions(Section):
     """A run that is not done so long after it was queued is late: `notify.late` is called. The run goes on."""
 
 
+_DEFAULTS = DagOptions()
+
+
 class Airflow(Section):
     """Airflow's own options of this pipeline's DAGs and tasks."""
 
@@ -137,7 +140,7 @@ class Airflow(Section):
 
     def find_dag_options(self, family: Family) -> DagOptions:
         """The family's options, or the defaults."""
-        return self.dags.get(family) or DagOptions()
+        return self.dags.get(family) or _DEFAULTS
 
     def find_task_options(self, task: str) -> TaskOptions:
         """The task's options over those of every task."""

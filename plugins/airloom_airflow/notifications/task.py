@@ -68,6 +68,8 @@ class TaskCallback:
 def build_callbacks(pipeline: Pipeline, stage: str) -> dict[str, Any]:
     """A task's callbacks as its operator takes them; empty where nobody is to be told."""
     notify = pipeline.spec.notify
+    if not notify.model_fields_set:  # most pipelines; it is asked for every task on every parse
+        return {}
     refusal = notify.failure if notify.refusal is None else notify.refusal
     wanted = {
         "on_failure_callback": [("failure", notify.failure), ("refusal", refusal)],
