@@ -269,8 +269,8 @@ class _Stock:
             pipeline_uri=f"{self.artifacts_uri}/{TEAM}/stock",
         )  # fmt: skip
         request = PodRequest(
-            installation="bench", team=TEAM, pipeline="stock", stage=stage, dag_id="stock", run_id="bench", task_id=stage, map_index=-1,
-            try_number=1, task_instance="stock", arguments=(stage, "--pointer", TERMINATION_LOG),
+            installation="bench", team=TEAM, pipeline="stock", stage=stage, dag_id="stock", run_id="bench",
+            task_id=stage, map_index=-1, try_number=1, task_instance="stock", arguments=(stage, "--pointer", TERMINATION_LOG),
             environ={CONTEXT_VARIABLE: context.to_json().decode()},
         )  # fmt: skip
         cluster = load_cluster(self.cluster_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,8 @@ from airflow.sdk import DAG
 from tests.dag_runs.conftest import instruct
 from tests.smtp_server import Mailbox, receive_mail
 from tests.unit.airloom_airflow.pipelines import FULL
+
+from airloom_airflow.notifications.late import notify_late
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
@@ -81,3 +84,11 @@ def test_a_notifier_that_cannot_be_loaded_costs_the_run_nothing_and_is_logged(
     assert {str(task.state) for task in run.get_task_instances()} == {"success"}
     told = capsys.readouterr()
     assert "nowhere.to_be.Found cannot be loaded" in caplog.text + told.out + told.err
+
+
+def test_a_late_run_is_told_by_mail_from_the_triggerers_loop(database: None, mailbox: Mailbox):
+    args = {"to": "ops@example.org", "from_email": "airloom@example.org", "html_content": "see"}
+    subject = "{{ airloom.pipeline }} is late: {{ dag_run.run_id }}"
+    context = {"dag_run": {"run_id": "r1"}}
+    asyncio.run(notify_late(SMTP, {**args, "subject": subject}, {"pipeline": "ops.slow"}, context))
+    assert mailbox.subjects == ["ops.slow is late: r1"]

@@ -69,7 +69,7 @@ class TaskOptions(Section):
     executor: str | None = Field(default=None, min_length=1)
     """One of the installation's executors, by its name or alias."""
     execution_timeout_seconds: float | None = Field(default=None, gt=0)
-    """A try that takes longer fails. A deferred wait does not count; a pod's own limits are its profile's."""
+    """A try that takes longer fails. Of a stage in a pod the time counts that it runs there."""
 
 
 class DagOptions(Section):
@@ -81,6 +81,9 @@ class DagOptions(Section):
     """Make up for the cron times between `airflow.start_date` and now."""
     deadline_seconds: float | None = Field(default=None, gt=0)
     """A run that is not done so long after it was queued is late: `notify.late` is called. The run goes on."""
+
+
+_DEFAULTS = DagOptions()
 
 
 class Airflow(Section):
@@ -138,7 +141,7 @@ class Airflow(Section):
 
     def find_dag_options(self, family: Family) -> DagOptions:
         """The family's options, or the defaults."""
-        return self.dags.get(family) or DagOptions()
+        return self.dags.get(family) or _DEFAULTS
 
     def find_task_options(self, task: str) -> TaskOptions:
         """The task's options over those of every task."""

@@ -296,6 +296,10 @@ class Monitor(Section):
         return self
 
 
+_NO_OPTIONS, _NOBODY = Airflow(), Notify()
+"""Frozen, so shared: as plain defaults they would be copied for every pipeline on every parse."""
+
+
 class Spec(Section):
     """The stages of one pipeline."""
 
@@ -322,8 +326,8 @@ class Spec(Section):
     deploy: Deploy | None = None
     score: Score | None = None
     monitor: Monitor | None = None
-    airflow: Airflow = Airflow()
-    notify: Notify = Notify()
+    airflow: Airflow = Field(default_factory=lambda: _NO_OPTIONS)
+    notify: Notify = Field(default_factory=lambda: _NOBODY)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:

@@ -15,7 +15,7 @@ _PREVIOUS = "airloom.previous"
 _PROMOTED_BY = "airloom.promoted_by"
 
 
-def crown(registry: ModelRegistry, version: ModelVersion, champion: ModelVersion | None, run_id: str) -> str | None:
+def promote(registry: ModelRegistry, version: ModelVersion, champion: ModelVersion | None, run_id: str) -> str | None:
     """Make a version the champion; the version before it, None where there was none.
 
     Tags come before the alias: killed in between, the run is simply done again.

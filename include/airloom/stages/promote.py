@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airloom.errors import DataError
-from airloom.stages.champion import CHALLENGER, CHAMPION, crown
+from airloom.stages.champion import CHALLENGER, CHAMPION, promote
 from airloom.stages.facets import build_model
 from airloom.stages.stage import Stage, StageOutcome, StageTask
 
@@ -16,7 +16,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     champion = registry.find(name, CHAMPION)
     if version is None:
         raise DataError(f'model {name} has no challenger; run its train DAG first, or give {{"version": …}}')
-    previous = crown(registry, version, champion, task.context.run_id)
+    previous = promote(registry, version, champion, task.context.run_id)
     outcome.facts = {"model_name": name, "model_version": version.version, "previous_version": previous}
     outcome.lineage_outputs = [build_model(task.context, version.version, {"alias": CHAMPION, "previous": previous})]
 

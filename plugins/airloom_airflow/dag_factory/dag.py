@@ -117,7 +117,10 @@ def _add_tasks(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> Non
 
 def _build_options(pipeline: Pipeline, task: str) -> dict[str, Any]:
     """Airflow's options of a task, those alone that the pipeline file gives."""
-    options = pipeline.spec.airflow.find_task_options(task).model_dump(exclude_none=True)
+    airflow = pipeline.spec.airflow
+    if not airflow.model_fields_set:  # most pipelines; it is asked for every task on every parse
+        return {}
+    options = airflow.find_task_options(task).model_dump(exclude_none=True)
     seconds = options.pop("execution_timeout_seconds", None)
     return {**options, "execution_timeout": timedelta(seconds=seconds)} if seconds else options
 

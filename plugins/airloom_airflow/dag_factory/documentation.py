@@ -32,9 +32,9 @@ def build_documentation(pipeline: Pipeline, plan: DagPlan, source: str) -> str:
         source: the pipeline file and the digest of what it resolves to.
     """
     purpose = PURPOSES[plan.family]
-    parts = [f"This DAG {purpose}.", pipeline.metadata.description, _tell_start(pipeline, plan)]
+    parts = [f"This DAG {purpose}.", pipeline.metadata.description, _describe_start(pipeline, plan)]
     parts.append(f"**Tasks:** {' → '.join(f'`{task.stage}`' for task in plan.tasks)}")
-    parts.append("**Limits:**\n\n" + "\n".join(f"- {limit}" for limit in _tell_limits(pipeline, plan)))
+    parts.append("**Limits:**\n\n" + "\n".join(f"- {limit}" for limit in _describe_limits(pipeline, plan)))
     if forms := build_forms(plan.family):
         told = "\n".join(f"- `{name}`: {description}" for name, (description, _) in forms.items())
         parts.append(f"**A run may be started with:**\n\n{told}")
@@ -42,7 +42,7 @@ def build_documentation(pipeline: Pipeline, plan: DagPlan, source: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _tell_start(pipeline: Pipeline, plan: DagPlan) -> str:
+def _describe_start(pipeline: Pipeline, plan: DagPlan) -> str:
     airflow = pipeline.spec.airflow
     starts = [f"by cron `{plan.schedule}` ({airflow.timezone})"] if plan.schedule else []
     starts += [f"by an update of `{asset_uri(pipeline, kind)}`" for kind in plan.triggers]
@@ -56,16 +56,16 @@ def _tell_start(pipeline: Pipeline, plan: DagPlan) -> str:
     return start
 
 
-def _tell_limits(pipeline: Pipeline, plan: DagPlan) -> Iterator[str]:
+def _describe_limits(pipeline: Pipeline, plan: DagPlan) -> Iterator[str]:
     spec = pipeline.spec
     if plan.family == "train":
-        yield from _tell_training(pipeline)
+        yield from _describe_training(pipeline)
     elif plan.family == "score" and spec.score is not None:
         if spec.score.window_days is not None:
             yield f"scores the {spec.score.window_days:g} days before the newest row"
         yield f"from a {spec.score.source.type} source into a {spec.score.sink.type} sink"
     elif plan.family == "monitor":
-        yield from _tell_monitoring(pipeline)
+        yield from _describe_monitoring(pipeline)
     elif plan.family == "promote" and spec.deploy is not None:
         yield f"the {spec.deploy.target} must serve the version within {spec.deploy.timeout_seconds:g} s"
     yield f"a transient failure is retried {spec.retries} times, after {spec.retry_delay_seconds:g} s"
@@ -75,7 +75,7 @@ def _tell_limits(pipeline: Pipeline, plan: DagPlan) -> Iterator[str]:
         yield f"late {options.deadline_seconds:g} s after it was queued"
 
 
-def _tell_training(pipeline: Pipeline) -> Iterator[str]:
+def _describe_training(pipeline: Pipeline) -> Iterator[str]:
     spec = pipeline.spec
     if spec.data.window_days is not None:
         yield f"rows of the {spec.data.window_days:g} days before the newest"
@@ -94,7 +94,7 @@ def _tell_training(pipeline: Pipeline) -> Iterator[str]:
         yield f"`{spec.gates.champion.metric}` at most {spec.gates.champion.tolerance:g} worse than the champion's"
 
 
-def _tell_monitoring(pipeline: Pipeline) -> Iterator[str]:
+def _describe_monitoring(pipeline: Pipeline) -> Iterator[str]:
     monitor = pipeline.spec.monitor
     assert monitor is not None
     if monitor.window_days is not None:

@@ -15,7 +15,7 @@ from airloom.settings import load_settings
 from airloom.spec.orchestration import Notifier
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.notifications.loading import load_notifier
-from airloom_airflow.operators.stage_context import published_result_uri
+from airloom_airflow.operators.stage_context import find_run_id, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
 from airloom_airflow.public_names import AirflowFailException
 
@@ -43,10 +43,11 @@ class TaskCallback:
         """Airflow's way to call it.
 
         Errors:
-            ConfigError: the notifier cannot be loaded. What it raises itself is raised too; Airflow logs both.
+            ConfigError: the notifier cannot be loaded.
+            AirloomError: whether it was a breach cannot be read. Like all that the notifier raises, Airflow logs it.
         """
-        uri = published_result_uri(self.pipeline, self.stage, load_settings(), context["run_id"])
-        result = _read(uri)
+        uri = published_result_uri(self.pipeline, self.stage, load_settings(), find_run_id(self.pipeline, context))
+        result = load_result(uri) if self.event == "breach" else _read(uri)
         if not self._is_meant(result, context.get("exception")):
             return
         told = {**describe(result, context.get("exception")), "event": self.event, "stage": self.stage}
@@ -66,6 +67,8 @@ class TaskCallback:
 def build_callbacks(pipeline: Pipeline, stage: str) -> dict[str, Any]:
     """A task's callbacks as its operator takes them; empty where nobody is to be told."""
     notify = pipeline.spec.notify
+    if not notify.model_fields_set:  # most pipelines; it is asked for every task on every parse
+        return {}
     refusal = notify.failure if notify.refusal is None else notify.refusal
     wanted = {
         "on_failure_callback": [("failure", notify.failure), ("refusal", refusal)],

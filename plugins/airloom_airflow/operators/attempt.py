@@ -1,9 +1,9 @@
 """Which attempt at a stage a process is, as a number: later attempts have higher ones. Operators call it.
 
 A stage publishes its result only over those of earlier attempts (`airloom.stages.runner`), since the process of a pod
-that was given up for lost may still run. So the number must grow over everything that makes Airflow start a stage again:
-a retry, a clear of it or of a stage that shares its pod, another pod within a try, and a run made anew under the id of
-a deleted one, which counts its tries from 1 again. Only time does.
+that was given up for lost may still run. So the number must grow over everything that makes Airflow start a stage
+again: a retry, a clear of it or of a stage that shares its pod, another pod within a try, and a run made anew under the
+id of a deleted one, which counts its tries from 1 again. Only time does.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _YOUNG = timedelta(minutes=10)
 _KEPT = timedelta(days=1)
 """How long a failed pod is left for a look."""
 _UNKNOWN = timedelta(days=1)
-"""How long a pod is left whose run Airflow does not know: deleted, most likely; but not to know is not to know it ended."""
+"""How long a pod is left whose run Airflow does not know: it was deleted, most likely, but that is a guess."""
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
@@ -62,9 +62,7 @@ def find_orphans(pods: Iterable[StagePod], states: States, now: datetime) -> Ite
         elif age > _YOUNG:
             known = states(pod)
             if not known and age <= _UNKNOWN:
-                log.warning(
-                    "Pod %s/%s stays: Airflow knows no run %s of %s.", pod.namespace, pod.name, pod.run_id, pod.dag_id
-                )
+                log.warning("Pod %s stays: Airflow knows no run %s of %s.", pod.name, pod.run_id, pod.dag_id)
             elif all(state in _ENDED for state in known.values()):
                 yield pod
 
@@ -86,14 +84,13 @@ class JanitorOperator(BaseOperator):
         cluster = load_cluster(settings.cluster_file)
         teams = sorted(folder.name for folder in settings.pipelines.iterdir() if folder.is_dir())
         gone = []
+        selector = build_selector(settings.installation)
         for connection, namespace in cluster.list_places(teams):
-            client = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
             try:
-                found = client.list_namespaced_pod(
-                    namespace, label_selector=build_selector(settings.installation)
-                ).items
-            except ApiException as error:
-                self.log.warning("Pods of %s cannot be listed: %s", namespace, error.reason)
+                client = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
+                found = client.list_namespaced_pod(namespace, label_selector=selector).items
+            except Exception as error:  # another cluster's pods can be looked at all the same
+                self.log.warning("Pods of %s cannot be listed: %s", namespace, error)
                 continue
             for pod in find_orphans(map(_read_pod, found), _ask_airflow, datetime.now(UTC)):
                 self.log.info("Pod %s/%s of run %s of %s goes.", namespace, pod.name, pod.run_id, pod.dag_id)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubernetes.client import CoreV1Api, V1Pod  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
@@ -22,6 +21,9 @@ from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
 from airloom_airflow.pods.pod import CONTAINER, TASK_INSTANCE_LABEL
 from airloom_airflow.triggers.pod_watch import PodPlace
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
 
 AWAY_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
@@ -52,7 +54,7 @@ class PodClient:
         self,
         connect: Callable[[], CoreV1Api],
         connection: Connection,
-        log: logging.Logger,
+        log: Logger,
         away_seconds: float = AWAY_SECONDS,
     ) -> None:
         self._connect = connect
@@ -150,13 +152,13 @@ class PodClient:
         body: dict[str, Any] = {"preconditions": {"uid": place.uid}}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        self._quietly("deleted", place, lambda api: api.delete_namespaced_pod(
+        self._quietly("delete", place, lambda api: api.delete_namespaced_pod(
             place.name, place.namespace, body=body, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
 
     def mark(self, place: PodPlace, **marks: dict[str, str]) -> None:
         """Put `labels` or `annotations` on exactly this pod. What fails is logged."""
         body = {"metadata": {"uid": place.uid, **marks}}
-        self._quietly("marked", place, lambda api: api.patch_namespaced_pod(
+        self._quietly("mark", place, lambda api: api.patch_namespaced_pod(
             place.name, place.namespace, body, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
 
     def _read(self, name: str, namespace: str) -> dict[str, Any] | None:
@@ -171,14 +173,14 @@ class PodClient:
         assert isinstance(pod, dict)
         return pod
 
-    def _quietly(self, done: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> None:
+    def _quietly(self, what: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> None:
         try:
-            self._patiently(done, place.name, ask)
+            self._patiently(what, place.name, ask)
         except ApiException as error:
             if error.status not in (404, 409):
-                self._log.warning("Pod %s cannot be %s: %s", place.name, done, error.reason)
+                self._log.warning("Cannot %s pod %s: %s", what, place.name, error.reason)
         except UnavailableError as error:
-            self._log.warning("Pod %s cannot be %s now: %s", place.name, done, error)
+            self._log.warning("Cannot %s pod %s now: %s", what, place.name, error)
 
     def _patiently(self, what: str, name: str, ask: Callable[[CoreV1Api], _Answer]) -> _Answer:
         """The API server's answer, however often it must be asked while it is away.
@@ -203,7 +205,7 @@ class PodClient:
                 failure = error
             if time.monotonic() > deadline:
                 raise UnavailableError(
-                    f"the API server is away for {self._away_seconds:g} s, {name} cannot be asked for ({what}): {failure}"
+                    f"the API server was away for {self._away_seconds:g} s; cannot {what} pod {name}: {failure}"
                 ) from failure
             time.sleep(_PAUSE_SECONDS)
 

@@ -16,7 +16,12 @@ from airloom.spec.cluster import Profile
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.attempt import build_attempt
 from airloom_airflow.operators.pod_verdict import Launch
-from airloom_airflow.operators.stage_context import build_stage_context, find_lineage_parent, published_result_uri
+from airloom_airflow.operators.stage_context import (
+    build_stage_context,
+    find_lineage_parent,
+    find_run_id,
+    published_result_uri,
+)
 from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest
 
 if TYPE_CHECKING:
@@ -84,11 +89,11 @@ def find_map_index(task_instance: Any) -> int:
 
 def _build_steps(task: StageTask, settings: Settings, context: Context) -> tuple[StageStep, ...]:
     """What the stages after the first are told. Each is taken to be in its first try."""
-    earlier = [*task.earlier]
+    earlier, run_id = [*task.earlier], find_run_id(task.pipeline, context)
     steps = []
     for before, stage in itertools.pairwise(task.stages):
         earlier.append(before)
-        inputs = {name: published_result_uri(task.pipeline, name, settings, context["run_id"]) for name in earlier}
+        inputs = {name: published_result_uri(task.pipeline, name, settings, run_id) for name in earlier}
         task_instance: Any = context["ti"]
         parent = find_lineage_parent(task_instance.model_copy(update={"task_id": stage, "try_number": 1}))
         steps.append(StageStep(stage=stage, inputs=inputs, lineage_parent=parent))

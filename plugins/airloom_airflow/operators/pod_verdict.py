@@ -95,8 +95,8 @@ def _read_loss(profile: Profile, state: PodState, launch: Launch) -> Verdict:
         )
     return Verdict(
         relaunch=replace(launch, number=launch.number + 1, losses=losses),
-        reason=f"Infrastructure loss {losses} of {profile.infrastructure_losses}: {state.message}. The stage is started "
-        "again; no retry is used up.",
+        reason=f"Infrastructure loss {losses} of {profile.infrastructure_losses}: {state.message}. The stage is "
+        "started again; no retry is used up.",
     )
 
 
@@ -105,7 +105,8 @@ def _read_memory(compute: str, profile: Profile, state: PodState, launch: Launch
     if memory is None:
         return Verdict(
             error=PermanentError(
-                f"{state.message}. Give the profile {compute!r} more memory, or a memory_max up to which it may be raised."
+                f"{state.message}. Give the profile {compute!r} more memory, or a memory_max up to which "
+                "it may be raised."
             )
         )
     return Verdict(

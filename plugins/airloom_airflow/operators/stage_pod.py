@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -26,8 +27,6 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk.exceptions import AirflowException
-from airflow.settings import pod_mutation_hook
 from kubernetes.client import V1Pod  # type: ignore[import-untyped]
 
 from airloom.errors import AirloomError, ConfigError, TransientError
@@ -44,7 +43,9 @@ from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request, find_map_index
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
+from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_result import wait_for_result
+from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import (
     ACCEPTED_ANNOTATION,
@@ -59,6 +60,8 @@ from airloom_airflow.pods.pod import (
 )
 from airloom_airflow.pods.schema import require_valid_pod
 from airloom_airflow.pods.state import PodState, read_state
+from airloom_airflow.public_names import AirflowException
+from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
 from airloom_airflow.triggers.pod_log import LogPosition
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
@@ -98,8 +101,8 @@ class StagePodOperator(KubernetesPodOperator):
     ) -> None:
         if ignored := _pod_arguments().intersection(kwargs):
             raise ConfigError(
-                f"StagePodOperator {kwargs.get('task_id', '')!r} was given {', '.join(sorted(ignored))}, which it would "
-                "ignore. Its pod is made from a profile of the cluster file (AIRLOOM_CLUSTER_FILE), which the pipeline "
+                f"StagePodOperator {kwargs.get('task_id', '')!r} was given {', '.join(sorted(ignored))}, which it "
+                "would ignore. Its pod is made from a profile of the cluster file (AIRLOOM_CLUSTER_FILE), which the pipeline "
                 "file names by `compute`; what no profile has is given there by podTemplate."
             )
         super().__init__(kubernetes_conn_id=None, **kwargs)
@@ -121,6 +124,7 @@ class StagePodOperator(KubernetesPodOperator):
         """
         with told_to_airflow():
             self._connect()
+            mask_secrets({**os.environ, **self._cluster.env})
             return self._run(context, Launch(), self._find_pod(context))
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
@@ -141,7 +145,7 @@ class StagePodOperator(KubernetesPodOperator):
             return self._run(context, Launch(**launch), refused_at=refused_at)
 
     def on_kill(self) -> None:
-        """Killed while it holds a worker: its pod goes, also one that is being made. Deferred, the trigger sees to it."""
+        """Killed while it holds a worker: its pod goes, one that is being made too. Deferred, the trigger sees to it."""
         self._killed = True
         if self._place is not None:
             self._pods.delete(self._place)
@@ -174,8 +178,8 @@ class StagePodOperator(KubernetesPodOperator):
                     refused_at = self._wait_for_quota(error, launch, refused_at)
                     continue
             self._place, refused_at = place, None
-            limits, shared = self._profile.limits, len(self.group) > 1
-            limits = limits.model_copy(update={"running_seconds": limits.running_seconds * len(self._stages)})
+            shared = len(self.group) > 1
+            limits = bound_running(self._profile.limits, len(self._stages), self.execution_timeout)
             if state is None and self.deferrable:
                 self.defer(
                     trigger=StagePodTrigger(

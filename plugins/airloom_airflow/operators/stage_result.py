@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
+from typing import TYPE_CHECKING
 
 from airloom.errors import ProtocolError, UnavailableError
 from airloom.protocol.result import StageResult
 from airloom_airflow.objects import read_object
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
 
 STORE_SECONDS = 300.0
 """How long an object store may be away when a stage's result is to be read."""
@@ -40,7 +43,7 @@ def load_result(uri: str, digest: str | None = None) -> StageResult:
     return StageResult.from_json(content)
 
 
-def wait_for_result(uri: str, digest: str, log: logging.Logger, seconds: float = STORE_SECONDS) -> StageResult:
+def wait_for_result(uri: str, digest: str, log: Logger, seconds: float = STORE_SECONDS) -> StageResult:
     """`load_result` of a stage that has ended: a store that is away for a while costs no finished work.
 
     Args:
