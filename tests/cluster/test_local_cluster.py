@@ -140,7 +140,9 @@ def test_a_second_start_is_quick_and_changes_nothing(local_cluster: LocalCluster
 def test_it_comes_up_soon_and_small_and_leaves_nothing(local_cluster: LocalCluster) -> None:
     """Last, for it takes the cluster down; up again for whoever comes after."""
     bridges = [Path("/sys/class/net", network.pod_bridge(number), "brif") for number in (1, 2)]
-    pod_links = [Path("/sys/class/net", port.name) for bridge in bridges if bridge.exists() for port in bridge.iterdir()]
+    pod_links = [
+        Path("/sys/class/net", port.name) for bridge in bridges if bridge.exists() for port in bridge.iterdir()
+    ]
     assert pod_links
     local_cluster.down()
     assert local_cluster.processes.names() == []
