@@ -12,7 +12,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +22,9 @@ from uuid import uuid4
 
 import httpx
 import yaml
-from tests.bench.figures import Figure
+from tests.bench.figures import SPEEDUPS_OFF, Figure, build_without
 from tests.cluster.bucket import start_minio
-from tests.cluster.installation import NAMESPACE, SMALL, TEAM, Installation, run_installation
+from tests.cluster.installation import NAMESPACE, SMALL, TEAM, Installation, run_installation, start_airflow
 from tests.cluster.local.cluster import LocalCluster
 from tests.images.builder import build_image, image_reference
 
@@ -62,6 +62,9 @@ _SCORE = """\
 """Gives a pipeline a DAG of a single stage."""
 _RUNS = 4
 _AT_ONCE = 20
+_STAGE = "stage as a pod, median"
+_SHARED = "fused stage, of eight in a pod"
+_TOGETHER = f"{_AT_ONCE} stages at once"
 _WAITING = 3  # of four worker slots, which stock holds
 _WAITING_SECONDS = 30.0
 _LIMIT_SECONDS = 600
@@ -101,15 +104,18 @@ def measure_cluster() -> Iterator[Figure]:
             with run_installation(cluster, image, bucket, folder, {}, pipelines, stock.folder) as installation:
                 cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", given=_EVENTS)
                 stock.write({})
-                yield from _measure(installation, stock)
+                known = yield from _measure(installation, stock)
+            with start_airflow(cluster, folder, pipelines, bucket, SPEEDUPS_OFF) as installation:
+                yield from _measure_without(installation, known)
         finally:
             cluster.down()
 
 
-def _measure(installation: Installation, stock: _Stock) -> Iterator[Figure]:
+def _measure(installation: Installation, stock: _Stock) -> Generator[Figure, None, Mapping[str, float]]:
+    """Ours beside stock. Returns ours by name: `_STAGE`, `_SHARED`, `_TOGETHER`."""
     api = installation.api
     chain, fused = f"{TEAM}__small__train", f"{TEAM}__fused__train"
-    ours = [f"{TEAM}__small{number}__score" for number in range(1, _AT_ONCE + 1)]
+    ours = _list_ours()
     stocks = {mode: [f"stock_{mode}_{number}" for number in range(1, _AT_ONCE + 1)] for mode in ("sync", "deferrable")}
     chains = (chain, fused, "stock_sync_0", "stock_deferrable_0")
     for dag_id in (*chains, *ours, *stocks["sync"], *stocks["deferrable"]):
@@ -123,16 +129,38 @@ def _measure(installation: Installation, stock: _Stock) -> Iterator[Figure]:
         stages += _time_stages(installation, chain)
         sync += _time_stages(installation, "stock_sync_0")
         deferrable += _time_stages(installation, "stock_deferrable_0")
-    yield Figure("stage as a pod, median", median(stages), "s", "stock operator, sync", median(sync), 0.4)
-    yield Figure("stage as a pod, median", median(stages), "s", "stock, deferrable", median(deferrable), 0.4)
+    yield Figure(_STAGE, median(stages), "s", "stock operator, sync", median(sync), 0.4)
+    yield Figure(_STAGE, median(stages), "s", "stock, deferrable", median(deferrable), 0.4)
     yield Figure("stage beyond a bare pod", median(stages) - median(bare), "s", "limit", 1.5, 1.0)
-    yield Figure("fused stage, of eight in a pod", median(shared), "s", "stock operator, sync", median(sync), 0.12)
+    yield Figure(_SHARED, median(shared), "s", "stock operator, sync", median(sync), 0.12)
     together = _time_together(installation, ours)
     for mode, dags in stocks.items():
         peer = _time_together(installation, dags)
-        yield Figure(f"{_AT_ONCE} stages at once", together, "s", f"stock, {mode}", peer, 0.5)
+        yield Figure(_TOGETHER, together, "s", f"stock, {mode}", peer, 0.5)
     waiting = [f"{TEAM}__small{number}__train" for number in range(1, _WAITING + 1)]
     yield from _measure_waiting(installation, stock, {"ours": waiting, **stocks})
+    return {_STAGE: median(stages), _SHARED: median(shared), _TOGETHER: together}
+
+
+def _measure_without(installation: Installation, known: Mapping[str, float]) -> Iterator[Figure]:
+    """Ours again, in an Airflow without speedups, beside what is known of it with them."""
+    chain, fused, ours = f"{TEAM}__small__train", f"{TEAM}__fused__train", _list_ours()
+    for dag_id in (chain, fused, *ours):
+        installation.api.wait_for_dag(dag_id, 180)
+    for dag_id in (chain, fused):
+        _time_stages(installation, dag_id)  # the first of each warms up
+    stages, shared = [], []
+    for _ in range(_RUNS):
+        shared.append(mean(_time_stages(installation, fused)))
+        stages += _time_stages(installation, chain)
+    together = _time_together(installation, ours)
+    for name, seconds in ((_STAGE, median(stages)), (_SHARED, median(shared)), (_TOGETHER, together)):
+        yield build_without(name, seconds, known[name])
+
+
+def _list_ours() -> list[str]:
+    """DAGs of a single stage."""
+    return [f"{TEAM}__small{number}__score" for number in range(1, _AT_ONCE + 1)]
 
 
 def _time_stages(installation: Installation, dag_id: str) -> list[float]:
@@ -270,7 +298,8 @@ class _Stock:
         )  # fmt: skip
         request = PodRequest(
             installation="bench", team=TEAM, pipeline="stock", stage=stage, dag_id="stock", run_id="bench",
-            task_id=stage, map_index=-1, try_number=1, task_instance="stock", arguments=(stage, "--pointer", TERMINATION_LOG),
+            task_id=stage, map_index=-1, try_number=1, task_instance="stock",
+            arguments=(stage, "--pointer", TERMINATION_LOG),
             environ={CONTEXT_VARIABLE: context.to_json().decode()},
         )  # fmt: skip
         cluster = load_cluster(self.cluster_file)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.bench.figures import Figure
+from tests.bench.figures import SPEEDUPS_OFF, Figure, build_without
 from tests.bench.runs import build_variables, run_pipeline, write_pipelines
 from tests.cluster.demo import prepare
 from tests.cluster.local.cluster import LocalCluster
@@ -20,7 +20,7 @@ _STATE = Path(__file__).parents[2] / "build" / "bench-cluster"
 
 
 def measure_flights() -> Iterator[Figure]:
-    """Embedded, each stage a pod, and all in one pod; one after another, each the second of two runs."""
+    """Embedded, each stage a pod, and all in one pod, both also without speedups; each the second of two runs."""
     cluster = LocalCluster(_STATE)
     cluster.down()
     with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name:
@@ -36,10 +36,14 @@ def measure_flights() -> Iterator[Figure]:
             cluster.up()
             with patch.dict(os.environ, {**build_variables(folder), **prepare(cluster, folder)}):
                 pods, fused = _time("flight_delay", "flight_delay_fused")
+                with patch.dict(os.environ, SPEEDUPS_OFF):
+                    slower_pods, slower_fused = _time("flight_delay", "flight_delay_fused")
         finally:
             cluster.down()
     yield Figure("flight pipeline, stages as pods", pods, "s", "embedded", embedded, None)
     yield Figure("flight pipeline, fused in one pod", fused, "s", "embedded", embedded, None)
+    yield build_without("flight pipeline, stages as pods", slower_pods, pods)
+    yield build_without("flight pipeline, fused in one pod", slower_fused, fused)
 
 
 def _time(*pipelines: str) -> list[float]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from tests.bench.figures import Figure
+from tests.bench.figures import SPEEDUPS_OFF, Figure, build_without
 
 from airloom.demo.world import World
 from airloom.embedded.airflow_api import AirflowApi
@@ -35,6 +35,9 @@ _SMALL_RUNS = 6
 _FLIGHT_RUNS = 3
 _RUN_LIMIT_SECONDS = 300
 _OVERHEAD_LIMIT_SECONDS = 0.5
+_OVERHEAD = "overhead of a stage, median"
+_FLIGHT = "flight pipeline, ingest to register"
+_FLIGHT_OVERHEAD = "overhead of a flight stage, median"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Run:
 
 
 def measure_runs() -> Iterator[Figure]:
-    """One runtime for both; the flight runs and the script take turns."""
+    """One runtime for both, where the flight runs and the script take turns; then one without speedups."""
     with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name:
         folder = Path(name)
         write_pipelines(folder)
@@ -55,29 +58,41 @@ def measure_runs() -> Iterator[Figure]:
             settings = load_settings()
             with Runtime(settings) as runtime:
                 api = runtime.api()
-                yield from _measure_overhead(api, settings)
-                yield from _measure_flight(api, settings, folder, runtime.addresses.mlflow)
+                overhead = _time_overhead(api, settings)
+                yield Figure(_OVERHEAD, overhead, "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
+                scripts, runs = [], []
+                for number in range(_FLIGHT_RUNS):
+                    scripts.append(_run_script(folder, number, runtime.addresses.mlflow))
+                    runs.append(_run_flight(api, settings))
+                seconds, flight_overhead = _summarise(runs)
+                yield Figure(_FLIGHT, seconds, "s", "one plain script", median(scripts), 2.2)
+                yield Figure(_FLIGHT_OVERHEAD, flight_overhead, "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
+            with patch.dict(os.environ, SPEEDUPS_OFF), Runtime(settings) as runtime:
+                api = runtime.api()
+                yield build_without(_OVERHEAD, _time_overhead(api, settings), overhead)
+                slower, slower_overhead = _summarise([_run_flight(api, settings) for _ in range(_FLIGHT_RUNS)])
+                yield build_without(_FLIGHT, slower, seconds)
+                yield build_without(_FLIGHT_OVERHEAD, slower_overhead, flight_overhead)
 
 
-def _measure_overhead(api: AirflowApi, settings: Settings) -> Iterator[Figure]:
+def _time_overhead(api: AirflowApi, settings: Settings) -> float:
     api.wait_for_dag("examples__iris__train", 120)
     runs = [run_pipeline(api, settings, "examples", "iris") for _ in range(_SMALL_RUNS)][1:]
-    overheads = [seconds for run in runs for seconds in run.overheads.values()]
-    yield Figure("overhead of a stage, median", median(overheads), "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
+    return _summarise(runs)[1]
 
 
-def _measure_flight(api: AirflowApi, settings: Settings, folder: Path, mlflow: str) -> Iterator[Figure]:
+def _run_flight(api: AirflowApi, settings: Settings) -> Run:
     api.wait_for_dag("ops__flight_delay__train", 120)
-    runs, scripts = [], []
-    for number in range(_FLIGHT_RUNS):
-        scripts.append(_run_script(folder, number, mlflow))
-        runs.append(run_pipeline(api, settings, "ops", "flight_delay"))
-        if tuple(runs[-1].overheads) != _FLIGHT_STAGES:
-            raise RuntimeError(f"the flight pipeline ran other stages than the script: {tuple(runs[-1].overheads)}")
-    seconds = median(run.seconds for run in runs)
-    yield Figure("flight pipeline, ingest to register", seconds, "s", "one plain script", median(scripts), 2.2)
+    run = run_pipeline(api, settings, "ops", "flight_delay")
+    if tuple(run.overheads) != _FLIGHT_STAGES:
+        raise RuntimeError(f"the flight pipeline ran other stages than the script: {tuple(run.overheads)}")
+    return run
+
+
+def _summarise(runs: Sequence[Run]) -> tuple[float, float]:
+    """Medians of a run's seconds, and of a stage's overhead."""
     overheads = [seconds for run in runs for seconds in run.overheads.values()]
-    yield Figure("overhead of a flight stage, median", median(overheads), "s", "limit", _OVERHEAD_LIMIT_SECONDS, 1.0)
+    return median(run.seconds for run in runs), median(overheads)
 
 
 def build_variables(folder: Path) -> dict[str, str]:

@@ -30,7 +30,8 @@ def build(number: int) -> dict:
     profile = Profile(cpu="100m", memory="64Mi", nodeSelector={"type": "kwok"})
     request = PodRequest(
         installation="bench", team="ops", pipeline="many", stage="train", dag_id="many", run_id=str(number),
-        task_id="train", map_index=-1, try_number=1, task_instance=str(number), arguments=("train", "--pointer", TERMINATION_LOG),
+        task_id="train", map_index=-1, try_number=1, task_instance=str(number),
+        arguments=("train", "--pointer", TERMINATION_LOG),
     )  # fmt: skip
     return build_pod(cluster, profile, request)
 

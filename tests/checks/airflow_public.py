@@ -29,6 +29,8 @@ PUBLIC: Mapping[str, str] = {
     "airflow.utils.state": _INTERFACE,
     "airflow.executors.base_executor": _INTERFACE,
     "airflow.api_fastapi.auth.managers.base_auth_manager": _INTERFACE,
+    "airflow.api_fastapi.auth.managers.models.base_user": f"{_DOCS}/core-concepts/auth-manager/index.html",
+    "airflow.api_fastapi.auth.managers.models.resource_details": f"{_DOCS}/core-concepts/auth-manager/index.html",
     "airflow.plugins_manager": f"{_DOCS}/administration-and-deployment/plugins.html",
     "airflow.dag_processing.bundles.base": f"{_DOCS}/administration-and-deployment/dag-bundles.html",
     "airflow.configuration": "settings' only accessor outside a task; airflow.sdk.conf is not in 3.1",

@@ -102,8 +102,8 @@ class StagePodOperator(KubernetesPodOperator):
         if ignored := _pod_arguments().intersection(kwargs):
             raise ConfigError(
                 f"StagePodOperator {kwargs.get('task_id', '')!r} was given {', '.join(sorted(ignored))}, which it "
-                "would ignore. Its pod is made from a profile of the cluster file (AIRLOOM_CLUSTER_FILE), which the pipeline "
-                "file names by `compute`; what no profile has is given there by podTemplate."
+                "would ignore. Its pod is made from a profile of the cluster file (AIRLOOM_CLUSTER_FILE), which the "
+                "pipeline file names by `compute`; what no profile has is given there by podTemplate."
             )
         super().__init__(kubernetes_conn_id=None, **kwargs)
         self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
@@ -145,7 +145,7 @@ class StagePodOperator(KubernetesPodOperator):
             return self._run(context, Launch(**launch), refused_at=refused_at)
 
     def on_kill(self) -> None:
-        """Killed while it holds a worker: its pod goes, one that is being made too. Deferred, the trigger sees to it."""
+        """Killed while it holds a worker: its pod goes, one in the making too. Deferred, the trigger sees to it."""
         self._killed = True
         if self._place is not None:
             self._pods.delete(self._place)
