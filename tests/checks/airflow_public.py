@@ -19,8 +19,10 @@ _INTERFACE = f"{_DOCS}/public-airflow-interface.html"
 PUBLIC: Mapping[str, str] = {
     "airflow.sdk": _INTERFACE,
     "airflow.sdk.exceptions": "where airflow.exceptions, deprecated in its place from 3.2 on, sends whoever imports it",
+    "airflow.sdk.log": f"{_DOCS}/security/secrets/mask-sensitive-values.html",
     "airflow.sdk.types": _INTERFACE,
     "airflow.sdk.definitions.deadline": f"{_DOCS}/howto/deadline-alerts.html, as of 3.1",
+    "airflow.sdk.definitions.callback": f"{_DOCS}/howto/deadline-alerts.html, from 3.2 on",
     "airflow.exceptions": _INTERFACE,
     "airflow.triggers.*": _INTERFACE,
     "airflow.timetables.*": _INTERFACE,

@@ -91,8 +91,8 @@ def _build_need(cluster: Cluster, compute: str, stages: dict[str, tuple[Path, Pi
             ours,
             profile,
             PodRequest(
-                team=team, pipeline=pipeline.metadata.name, stage=stage, dag_id="doctor", run_id="doctor",
-                task_id=stage, map_index=-1, try_number=1, task_instance="doctor", arguments=(stage,),
+                installation="doctor", team=team, pipeline=pipeline.metadata.name, stage=stage, dag_id="doctor",
+                run_id="doctor", task_id=stage, map_index=-1, try_number=1, task_instance="doctor", arguments=(stage,),
             ),
         )  # fmt: skip
         require_valid_pod(pod, f"the pod of {compute}")

@@ -20,10 +20,12 @@ def build_deadlines(pipeline: Pipeline, seconds: float | None) -> dict[str, Any]
     """
     if seconds is None:
         return {}
+    from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
     try:
-        from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
-    except ImportError:  # Airflow 3.1
-        from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
+        from airflow.sdk.definitions.callback import AsyncCallback
+    except ImportError:  # Airflow 3.1 has it beside the other two
+        from airflow.sdk.definitions.deadline import AsyncCallback  # type: ignore[attr-defined]
 
     told = {"event": "late", "pipeline": pipeline.full_name, "reason": f"not done {seconds:g} s after it was queued"}
     return {
