@@ -33,7 +33,8 @@ def load(pipelines: Path, text: str) -> Pipeline:
 
 def tell(pipeline: Pipeline, stage: str, dag_id: str = "ops__whole__train", **run: Any) -> StageContext:
     given = {"dag_id": dag_id, "run_type": "manual", "conf": {}, "data_interval_end": END, **run}
-    context: Any = {"run_id": "r", "dag_run": SimpleNamespace(**given), "ti": SimpleNamespace(try_number=1)}
+    ti = SimpleNamespace(try_number=1, dag_id=given["dag_id"])
+    context: Any = {"run_id": "r", "dag_run": SimpleNamespace(**given), "ti": ti}
     return build_stage_context(pipeline, stage, (), load_settings(), context)
 
 

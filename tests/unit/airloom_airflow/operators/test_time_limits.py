@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from airloom_airflow.pods.cluster_file import Limits
 
+from airloom.spec.cluster import Limits
 from airloom_airflow.operators.time_limits import bound_running
 
 

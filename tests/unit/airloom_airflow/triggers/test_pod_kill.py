@@ -85,7 +85,7 @@ def test_a_pod_whose_answer_is_about_to_be_read_stays(api: KubernetesApi, kubeco
     "more",
     [
         {"status": ended()},
-        {"status": running(), "labels": {"airloom.io/judged": "true"}},
+        {"status": running(), "labels": {"airloom.io/kept": "true"}},
         {"status": running(), "metadata": {"deletionTimestamp": "2099-01-01T00:00:00Z"}},
     ],
     ids=["ended", "kept for a look", "being deleted"],
