@@ -140,7 +140,7 @@ def _trace(model: Any, data: Any, loc: tuple[Key, ...]) -> tuple[tuple[Key, ...]
             continue
         members = _members(here)
         if members:
-            meant = [member for member in members if step in (_tag(member), getattr(member, "__name__", ""))]
+            meant = [member for member in members if _is_named(member, str(step))]
             here = owner = meant[0] if meant else str
             if _is_model(here) != isinstance(data, dict):
                 return None, None
@@ -150,6 +150,13 @@ def _trace(model: Any, data: Any, loc: tuple[Key, ...]) -> tuple[tuple[Key, ...]
         data = _step_data(data, step)
         here = _step_type(here, step)
     return tuple(path), here if _members(here) else owner
+
+
+def _is_named(member: Any, step: str) -> bool:
+    """Whether a step of pydantic's location is of that member of a union: by tag, or by name, which stands in
+    `function-after[…, Name]` where the member has a validator of its own."""
+    name = getattr(member, "__name__", "")
+    return step in (_tag(member), name) or (bool(name) and step.endswith(f", {name}]"))
 
 
 def _step_data(data: Any, step: Key) -> Any:

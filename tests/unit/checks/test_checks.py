@@ -30,6 +30,7 @@ def tree(tmp_path: Path) -> Path:
     )
     (tmp_path / "plugins/pyproject.toml").write_text(
         '[project]\nname = "airloom-airflow"\ndependencies = ["airloom"]\n'
+        "optional-dependencies = {celery = [], postgres = [], amazon = []}\n"
     )
     (tmp_path / "tests/requirements.in").write_text("pytest>=8  # tests\n")
     (tmp_path / "requirements.txt").write_text(f"rich==14.1 \\\n    {HASH}\n")
@@ -42,6 +43,8 @@ def tree(tmp_path: Path) -> Path:
         (tmp_path / f"docker/{name}/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
     (tmp_path / "tests/images/stage-trivial").mkdir(parents=True)
     (tmp_path / "tests/images/stage-trivial/requirements.txt").write_text(f"rich==14.1 {HASH}\n")
+    (tmp_path / "tests/executors").mkdir()
+    (tmp_path / "tests/executors/requirements.txt").write_text(f"rich==14.1 {HASH}\n")
     (tmp_path / "tests/airflow_versions").mkdir()
     (tmp_path / "tests/airflow_versions/requirements.in").write_text("")
     for version in ("3.1", "3.2"):
