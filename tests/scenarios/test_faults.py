@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.scenarios.conftest import Bank, make_loans
+from tests.scenarios.conftest import TRAINING, Bank, make_loans
 
 from airloom.embedded import processes
 from airloom.errors import AirloomError, TransientError
@@ -105,6 +105,16 @@ def test_a_result_that_does_not_fit_the_disk_is_never_a_success(bank: Bank) -> N
         bank.run("ingest", "r")
     assert not bank.ports.object_store.exists(result_uri(context.run_uri, "ingest"))
     assert bank.run("ingest", "r", attempt=2).status == "succeeded"
+
+
+def test_a_password_that_is_an_ordinary_word_breaks_no_stage(bank: Bank) -> None:
+    """What is masked is text for people, and not what later stages go by: keys, numbers, where outputs lie."""
+    home = Path(bank.settings.home).parent.name
+    bank.environ |= {"MLFLOW_TRACKING_PASSWORD": "mlflow", "DB_PASSWORD": "features", "AIRLOOM_SECRET_HOME": home}
+    bank.environ |= {f"AIRLOOM_SECRET_PIN{number}": str(number) for number in range(1000, 1200)}
+    results = bank.train("r")
+    assert {stage: result.failure for stage, result in results.items()} == dict.fromkeys(TRAINING)
+    assert "mlflow_run_id" in results["train"].facts
 
 
 def test_no_secret_comes_out_of_a_stage(bank: Bank, monkeypatch: pytest.MonkeyPatch, capfd: object) -> None:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -37,6 +37,9 @@ from airloom.stages.secrets import Redactor
 from airloom.stages.stage import Stage, StageOutcome, StageTask
 from airloom.stages.wiring import EmbeddedPorts
 from airloom.telemetry import switch_off
+
+_TOLD = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
+"""A result's fields that hold texts of the stage's; a failure's message is masked where it is made."""
 
 log = logging.getLogger("airloom.stages")
 
@@ -120,7 +123,7 @@ class StageRun:
         sink = ports.lineage_sink
         with tempfile.TemporaryDirectory(prefix=f"airloom-{context.stage}-") as folder:
             task = StageTask(context, pipeline, inputs, ports, self.settings, Path(folder))
-            sink.start(StageContext.from_json(self.redactor.redact(context.to_json().decode())))
+            sink.start(StageContext.from_json(self._mask(context.to_json(), ("spec", "params"))))
             try:
                 if stage.identity is not None and pipeline.spec.cache:
                     fingerprint = build_fingerprint(task, stage, stage.identity(task))
@@ -171,8 +174,8 @@ class StageRun:
 
     def _publish(self, ports: EmbeddedPorts, result: StageResult) -> ResultPointer:
         store = ports.object_store
-        document = self.redactor.redact(result.to_json().decode()).encode()
-        result = StageResult.from_json(document)
+        result = StageResult.from_json(self._mask(result.to_json(), _TOLD))
+        document = result.to_json()
         store.write(f"{self.context.output_uri}/result.json", document)
         self._require_newest(ports)
         ports.lineage_sink.end(self.context, result)
@@ -186,6 +189,11 @@ class StageRun:
             family=result.failure.family if result.failure else None,
             message=result.failure.message[:2000] if result.failure else "",
         )
+
+    def _mask(self, document: bytes, fields: Iterable[str]) -> str:
+        """A document whose fields of those names hold no secret. The others are what later stages go by."""
+        found = json.loads(document)
+        return json.dumps({**found, **{name: self.redactor.redact_texts(found[name]) for name in fields if name in found}})
 
     def _require_newest(self, ports: EmbeddedPorts) -> None:
         """Publish nothing over a later attempt: a stage whose node was given up for lost may still be running there."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO, cast
 
+from pydantic import JsonValue
+
 from airloom.errors import ConfigError
 from airloom.secret_values import DECLARED_PREFIX, find_secret_values
 
@@ -47,6 +49,14 @@ class Redactor:
         for value in self._values:
             text = text.replace(value, _MASK)
         return text
+
+    def redact_texts(self, value: JsonValue) -> JsonValue:
+        """The same value, its texts masked. Keys and numbers stay: one that holds a password by chance is none."""
+        if isinstance(value, dict):
+            return {key: self.redact_texts(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.redact_texts(each) for each in value]
+        return self.redact(value) if isinstance(value, str) else value
 
     def stream(self, target: TextIO) -> TextIO:
         """A text stream that masks whole lines on their way to `target`; itself where there are no secrets."""
