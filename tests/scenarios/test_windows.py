@@ -115,6 +115,16 @@ def test_rows_without_a_time_column_are_scored_live_and_never_as_of_a_past_day(d
     assert "no column 'at'" in past.failure.message
 
 
+def test_every_row_is_scored_however_its_time_is_spelled(dated: Bank) -> None:
+    train(dated, "now", None)
+    dated.run("promote", "p1")
+    dated.write(DATED.replace("source: {type: csv, path: loans.csv}", "source: {type: parquet, path: spelled.parquet}"))
+    spelled = ["2026-01-01", "2026-01-02 10:00:00", "2026-01-03T10:00:00.5Z", "2026-01-04T10:00:00+02:00", "soon", None]
+    make_loans().head(6).assign(at=spelled).to_parquet(dated.folder / "spelled.parquet")
+    assert run(dated, "score", "live", "2026-02-20T00:00:00+00:00").facts["rows"] == 6
+    assert run(dated, "score", "past", "2026-02-20T00:00:00+00:00", backfill=True).facts["rows"] == 4
+
+
 def log_predictions(bank: Bank, version: str, start: str, shift: float) -> None:
     """Two hundred answers, one an hour from `start`, to loans whose incomes lie `shift` higher than trained on."""
     rows = make_loans().head(200).drop(columns="repaid")

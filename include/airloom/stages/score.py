@@ -10,6 +10,7 @@ from airloom.errors import DataError
 from airloom.prediction import predict
 from airloom.stages.champion import CHAMPION
 from airloom.stages.facets import build_dataset, build_model, build_source
+from airloom.stages.predictions_window import read_times
 from airloom.stages.stage import Stage, StageOutcome, StageTask
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
 
 
 def _in_window(task: StageTask, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the run's window; a schedule's run of rows without a time scores them all.
+    """The rows of the run's window. Where nobody asked for one, a row whose time cannot be read is in it, as in ingest.
 
     Errors:
         DataError: no row lies in it, or rows have no time and it was asked for.
@@ -72,10 +73,14 @@ def _in_window(task: StageTask, rows: pd.DataFrame) -> pd.DataFrame:
             f"score goes by the rows' time here, and score.source gives no column {timestamp!r} (data.timestamp). "
             f"It gives: {', '.join(map(str, rows.columns))}"
         )
-    times = pd.to_datetime(rows[timestamp], utc=True, errors="coerce")
-    inside = times.notna()
-    if end is not None:
-        inside &= times < datetime.fromisoformat(end)
+    times = read_times(rows[timestamp])
+    inside = times.notna() if end is None else times < datetime.fromisoformat(end)
+    kept = days is None and not task.context.window_asked
+    if undated := int(times.isna().sum()):
+        told = "are scored all the same" if kept else "are left out"
+        log.warning("%d of %d rows have no %s that can be read; they %s", undated, len(rows), timestamp, told)
+    if kept:
+        inside |= times.isna()
     if days is not None:
         inside &= times > times[inside].max() - pd.Timedelta(days=days)
     if not inside.any():
