@@ -98,3 +98,7 @@ def _build(root: Path, file: str, owner: str, environment: str | None) -> dict[s
     except AirloomError as error:
         _log.error("Pipeline file %s makes no DAGs: %s", file, error)
         return {broken_dag_id(file): build_broken_dag(file, str(error))}
+    except Exception as error:  # Airflow's own no to what the file says must not take every other pipeline along
+        _log.exception("Pipeline file %s makes no DAGs", file)
+        told = f"{root / file}: Airflow takes no DAG of it: {type(error).__name__}: {error}"
+        return {broken_dag_id(file): build_broken_dag(file, told)}

@@ -69,6 +69,15 @@ def test_a_bad_pipeline_is_seen_and_takes_no_other_away(load, pipelines):
         broken.get_task("broken").execute({})
 
 
+def test_a_pipeline_that_airflow_itself_refuses_takes_no_other_away(load, pipelines):
+    write_pipeline(pipelines, "good")
+    write_pipeline(pipelines, "bad", text=MINIMAL.replace("{name}", "{name}, tags: [" + "t" * 200 + "]"))
+    bag = load()
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__good__train", broken_dag_id("ops/bad.yaml")}
+    assert "tag cannot be longer than 100" in bag.dags[broken_dag_id("ops/bad.yaml")].doc_md
+
+
 def test_a_copy_is_the_one_that_is_seen_as_broken(load, pipelines):
     write_pipeline(pipelines, "same")
     write_pipeline(pipelines, "same", file="a_copy.yaml")
