@@ -98,4 +98,5 @@ class BucketMirror:
 
 
 def _is_ours(file: str) -> bool:
-    return is_pipeline_file(file) or (PurePosixPath(file).name == DEFAULTS_FILE and file.count("/") <= 1)
+    path = PurePosixPath(file)  # of a key with `//`, absolute: it would lie outside the copy
+    return is_pipeline_file(file) or (path.name == DEFAULTS_FILE and len(path.parts) <= 2 and not path.is_absolute())

@@ -25,6 +25,7 @@ SUFFIXES = (".yaml", ".yml")
 Stamp = tuple[int, int, int]
 
 _PART = "[a-z0-9]+(?:[_-][a-z0-9]+)*"
+_TEAM = re.compile(_PART)
 _DAG_ID = re.compile(f"(?P<team>{_PART})__(?P<name>{_PART})__{_PART}")
 
 
@@ -121,7 +122,7 @@ def list_pipeline_files(root: Path) -> Iterator[tuple[str, Stamp]]:
 def is_pipeline_file(file: str) -> bool:
     """Whether a path below the root is one at which pipeline files lie."""
     path = PurePosixPath(file)
-    hidden = any(part.startswith(".") for part in path.parts)
+    hidden = path.is_absolute() or any(part.startswith(".") for part in path.parts)
     return path.suffix in SUFFIXES and path.stem != "defaults" and not hidden and len(path.parts) <= 2
 
 
@@ -139,12 +140,18 @@ def _list_folder(folder: Path) -> Iterator[tuple[Path, Stamp]]:
             found = sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):  # no such team, or removed while we look
         return
+    except PermissionError:
+        if _TEAM.fullmatch(folder.name):
+            raise  # its pipelines are not gone for that
+        return  # a volume's lost+found, say
     for entry in found:
         if is_pipeline_file(entry.name):
             try:
                 status = entry.stat()
             except FileNotFoundError:  # removed while we look
                 continue
+            except OSError:  # links in a circle, say: building the file's DAGs says so
+                status = entry.stat(follow_symlinks=False)
             yield Path(entry.path), (status.st_mtime_ns, status.st_size, status.st_ino)
 
 

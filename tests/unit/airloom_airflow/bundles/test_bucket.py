@@ -79,6 +79,21 @@ def test_the_dag_processor_keeps_in_step_with_the_bucket(make_bundle, prefix):
     assert {path.name for path in before} == {"one.yaml.py", "two.yaml.py"}
 
 
+def test_a_key_with_two_slashes_is_written_nowhere(make_bundle, prefix, tmp_path):
+    prefix.put_pipeline("one")
+    outside = f"airloom-outside-{tmp_path.parent.name}-{tmp_path.name}"
+    prefix.put_pipeline("outside", f"/{outside}.yaml")
+    prefix.put("/defaults.yaml", "spec: {retries: 9}\n")
+    bundle = make_bundle()
+    try:
+        bundle.refresh()
+        assert not Path(f"/{outside}.yaml").exists()
+        assert not Path("/defaults.yaml").exists()
+    finally:
+        Path(f"/{outside}.yaml").unlink(missing_ok=True)
+    assert list_copies(bundle) == {"ops/one.yaml"}
+
+
 def test_nothing_is_fetched_twice(make_bundle, prefix, monkeypatch):
     prefix.put_pipeline("one")
     prefix.put_pipeline("two")
