@@ -153,7 +153,8 @@ def _find_team(path: Path, root: Path | None) -> str | None:
     """The team's folder; None for a file that lies in the root itself."""
     if root is None:
         return path.absolute().parent.name or None
-    for file, folder in ((path.absolute(), root.absolute()), (path.resolve(), root.resolve())):
+    for spell in (Path.absolute, Path.resolve):  # links are followed only where the path as given does not do
+        file, folder = spell(path), spell(root)
         if file.is_relative_to(folder):
             parts = file.relative_to(folder).parts
             return parts[0] if len(parts) > 1 else None

@@ -146,6 +146,37 @@ def test_hostile_bytes_give_an_import_error_that_names_the_file(bundle, pipeline
     assert str(pipelines / "ops" / "odd.yaml") in bag.import_errors["ops/odd.yaml.py"]
 
 
+def test_links_in_a_circle_are_one_import_error(bundle, pipelines):
+    write_pipeline(pipelines, "good")
+    (pipelines / "ops" / "circle.yaml").symlink_to("circle.yaml")
+    bundle.refresh()
+    bag = load(bundle)
+    assert set(bag.dags) == {"ops__good__train"}
+    assert [Path(file).name for file in bag.import_errors] == ["circle.yaml.py"]
+    assert "cannot be read" in next(iter(bag.import_errors.values()))
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("lost+found", True), ("other", False)])
+def test_only_a_teams_folder_must_be_readable(bundle, pipelines, monkeypatch, folder, kept):
+    """Whoever runs the tests may be root, who may read everything: the refusal is the operating system's, played."""
+    write_pipeline(pipelines, "good")
+    (pipelines / folder).mkdir()
+    scan = os.scandir
+
+    def refuse(place):
+        if Path(place).name == folder:
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    if kept:
+        bundle.refresh()
+        assert set(list_stubs(bundle)) == {"ops/good.yaml.py"}
+    else:
+        with pytest.raises(PermissionError):
+            bundle.refresh()
+
+
 def test_a_tasks_dag_file_is_made_on_a_disk_that_never_saw_a_refresh(make_bundle, pipelines, in_task, monkeypatch):
     for number in range(3):
         write_pipeline(pipelines, f"p{number}", text=FULL)
