@@ -45,6 +45,9 @@ USER = 65532
 _CONTEXT_LIMIT_BYTES = 120_000
 """Linux takes no longer variable than 128 KiB."""
 _NODE_TERMS: tuple[str, ...] = ("nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+_CONTAINERS = ("containers", "initContainers")
+_KEYS = {"volumeMounts": "mountPath", "volumeDevices": "devicePath"}
+"""What tells the members of a list apart, where it is not their name: a volume may be mounted twice."""
 _UNITS = {
     "": Decimal(1),
     "m": Decimal("0.001"),
@@ -270,7 +273,8 @@ def _build_volumes(profile: Profile) -> list[dict[str, Any]]:
 
 
 def _require_nodes(pod: dict[str, Any], placement: Placement) -> dict[str, Any]:
-    """Hold the pod to the nodes of its placement, whatever affinity and selector the profile and its template have.
+    """Hold the pod to the nodes of its placement, whatever affinity, selector and tolerations the profile and its
+    template have.
 
     Errors:
         ConfigError: they select other nodes by the same label.
@@ -285,9 +289,12 @@ def _require_nodes(pod: dict[str, Any], placement: Placement) -> dict[str, Any]:
                 f"nodeSelector {label}: {selector.get(label)!r} of the profile contradicts {value!r}, which its "
                 "node_pool, capacity or gpu asks for; leave one of the two out"
             )
-    if not placement.requirements:
-        return pod
-    return {**pod, "spec": {**spec, "affinity": _narrow(spec.get("affinity"), placement.requirements)}}
+    if placement.requirements:
+        spec = {**spec, "affinity": _narrow(spec.get("affinity"), placement.requirements)}
+    given = spec.get("tolerations")
+    if isinstance(given, list):  # a template's list replaces ours, but for what the placement's nodes need
+        spec = {**spec, "tolerations": [*given, *(each for each in placement.tolerations if each not in given)]}
+    return {**pod, "spec": spec}
 
 
 def _narrow(affinity: Any, requirements: list[dict[str, Any]], path: tuple[str, ...] = _NODE_TERMS) -> Any:
@@ -326,14 +333,15 @@ def _tolerate_losses(profile: Profile) -> list[dict[str, Any]]:
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge; lists of named things merge by name; everything else replaces."""
+    """Mappings merge; containers merge by name; other lists of named things are added to, the same one replaced whole
+    (a volume or variable of two kinds is none to Kubernetes); everything else replaces."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, Mapping):
             merged[key] = _merge(old, value)
         elif _is_named(old) and _is_named(value):
-            merged[key] = _merge_named(old, value)
+            merged[key] = _merge_named(old, value, _KEYS.get(key, "name"), whole=key not in _CONTAINERS)
         else:
             merged[key] = value
     return merged
@@ -343,10 +351,11 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(each, Mapping) and "name" in each for each in value)
 
 
-def _merge_named(below: Any, above: Any) -> list[Any]:
-    merged = {each["name"]: each for each in below}
+def _merge_named(below: Any, above: Any, name: str, whole: bool) -> list[Any]:
+    merged = {each.get(name): each for each in below}
     for each in above:
-        merged[each["name"]] = _merge(merged.get(each["name"], {}), each)
+        old = {} if whole else merged.get(each.get(name), {})
+        merged[each.get(name)] = _merge(old, each)
     return list(merged.values())
 
 

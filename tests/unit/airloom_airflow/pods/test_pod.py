@@ -294,6 +294,23 @@ def test_on_demand_holds_beside_any_affinity_of_the_profile_and_its_template(
             assert affinity["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
 
 
+def test_a_templates_tolerations_take_none_of_the_placements_away() -> None:
+    own = {"key": "team", "operator": "Exists"}
+    pod = build({"capacity": "spot", "podTemplate": {"spec": {"tolerations": [own]}}}, provider="gke")
+    assert [each["key"] for each in pod["spec"]["tolerations"]] == ["team", "cloud.google.com/gke-spot"]
+
+
+def test_a_templates_volume_or_variable_replaces_ours_whole_and_a_volume_is_mounted_twice() -> None:
+    large = {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}}
+    token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "given", "key": "token"}}}
+    mounts = [{"name": "tmp", "mountPath": f"/{name}", "subPath": name} for name in ("one", "two")]
+    stage = {"name": "stage", "env": [token], "volumeMounts": mounts}
+    pod = build({"podTemplate": {"spec": {"volumes": [large], "containers": [stage]}}}, env={"TOKEN": "open"})
+    assert pod["spec"]["volumes"] == [large]
+    assert [each for each in container(pod)["env"] if each["name"] == "TOKEN"] == [token]
+    assert [each["mountPath"] for each in container(pod)["volumeMounts"]] == ["/tmp", "/one", "/two"]
+
+
 @pytest.mark.parametrize("place", ["nodeSelector", "podTemplate"])
 def test_a_selector_that_contradicts_the_placement_is_refused(place: str) -> None:
     selector: dict[str, Any] = {"karpenter.sh/capacity-type": "spot"}
