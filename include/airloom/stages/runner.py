@@ -193,7 +193,8 @@ class StageRun:
     def _mask(self, document: bytes, fields: Iterable[str]) -> str:
         """A document whose fields of those names hold no secret. The others are what later stages go by."""
         found = json.loads(document)
-        return json.dumps({**found, **{name: self.redactor.redact_texts(found[name]) for name in fields if name in found}})
+        masked = {name: self.redactor.redact_texts(found[name]) for name in fields if name in found}
+        return json.dumps({**found, **masked})
 
     def _require_newest(self, ports: EmbeddedPorts) -> None:
         """Publish nothing over a later attempt: a stage whose node was given up for lost may still be running there."""
