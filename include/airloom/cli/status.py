@@ -72,7 +72,8 @@ def tell_abandoned(settings: Settings, registry: ModelRegistry) -> Iterable[str]
         try:
             known.add(load_pipeline(path, settings.pipelines, settings.environment).full_name)
         except SpecError:
-            team = path.relative_to(settings.pipelines).parts[0]
+            parts = path.relative_to(settings.pipelines).parts
+            team = parts[0] if len(parts) > 1 else ""  # in the root itself: it may be of any team
             unread.setdefault(team, str(path))
     try:
         for model in sorted(set(registry.names()) - known):
@@ -80,7 +81,7 @@ def tell_abandoned(settings: Settings, registry: ModelRegistry) -> Iterable[str]
             if champion is None:
                 continue
             told = f"{model} version {champion.version} is champion and served, and"
-            if other := unread.get(model.partition(".")[0]):
+            if other := unread.get(model.partition(".")[0], unread.get("")):
                 yield f"{told} whether a file stands for it is not known: {other} is not valid, see `airloom validate`"
             else:
                 yield (

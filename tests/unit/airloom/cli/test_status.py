@@ -66,6 +66,13 @@ def test_a_file_that_is_not_valid_is_not_taken_for_gone(settings: Settings, regi
     assert "gone.yaml is not valid, see `airloom validate`" in line
 
 
+def test_a_file_in_the_root_that_is_not_valid_may_be_any_teams(settings: Settings, registry: MemoryRegistry) -> None:
+    write(settings, "kept")
+    (settings.pipelines / "gone.yaml").write_text("metadata: {name: gone, team: ops}")
+    (line,) = tell_abandoned(settings, registry)
+    assert "is not known" in line
+
+
 def test_a_registry_that_is_away_is_told(settings: Settings) -> None:
     class Away(MemoryRegistry):
         def names(self) -> tuple[str, ...]:
