@@ -14,10 +14,14 @@ DECLARED_PREFIX = "AIRLOOM_SECRET_"
 """Of the variables that hold the secrets which a pipeline file names."""
 
 _SECRET_NAME = re.compile(
-    r"(^|_)(SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|CREDENTIALS?|CONNECTION_STRING|"
-    r"(ACCESS|API|ACCOUNT|PRIVATE|SECRET|STORAGE|ENCRYPTION)_?KEY(_ID)?)$"
+    r"(^|_|^PG)(SECRET|PASSWORD|PASSWD|PASS|PASSPHRASE|TOKEN|CREDENTIALS?|CONNECTION_STRING|"
+    r"(ACCESS|API|ACCOUNT|PRIVATE|SECRET|STORAGE|ENCRYPTION|FERNET)_?KEY(_ID)?)$|_PWD$"
 )
-"""`AWS_SECRET_ACCESS_KEY`, `HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, …; not where one lies (`…_TOKEN_FILE`)."""
+"""`AWS_SECRET_ACCESS_KEY`, `HF_TOKEN`, `PGPASSWORD`, …; not where one lies (`…_TOKEN_FILE`)."""
+_PLACE = re.compile(r"/[\w./-]*")
+"""What `GOOGLE_APPLICATION_CREDENTIALS` holds, and a message about it has to name."""
+_SHORTEST_LINE = 16
+"""Characters. Logs are masked line by line, so of a secret of several lines, such as a private key, each one is."""
 _SHORTEST_DECLARED = 4
 _SHORTEST_GUESSED = 6
 """Characters. Shorter values are not taken: masking them would blot out ordinary text."""
@@ -27,16 +31,17 @@ def find_secret_values(environ: Mapping[str, str]) -> frozenset[str]:
     """The values to mask: of variables named like a secret, and the passwords in other variables' URLs."""
     declared = {value for name, value in environ.items() if name.startswith(DECLARED_PREFIX)}
     guessed = {_guess_secret(name, value) for name, value in environ.items()}
-    return frozenset(
-        {value for value in declared if len(value) >= _SHORTEST_DECLARED}
-        | {value for value in guessed if len(value) >= _SHORTEST_GUESSED}
-    )
+    whole = {value for value in declared if len(value) >= _SHORTEST_DECLARED} | {
+        value for value in guessed if len(value) >= _SHORTEST_GUESSED
+    }
+    lines = {line.strip() for value in whole if len(value.splitlines()) > 1 for line in value.splitlines()}
+    return frozenset(whole | {line for line in lines if len(line) >= _SHORTEST_LINE})
 
 
 def _guess_secret(name: str, value: str) -> str:
     """The variable's secret as it stands in its value; empty: it has none."""
     if _SECRET_NAME.search(name.upper()):
-        return value
+        return "" if name.upper().endswith("CREDENTIALS") and _PLACE.fullmatch(value) else value.strip()
     if "://" not in value or "@" not in value:
         return ""
     try:

@@ -22,6 +22,10 @@ from airloom.stages.secrets import Redactor
         "HF_TOKEN",
         "MLFLOW_TRACKING_PASSWORD",
         "WANDB_API_KEY",
+        "PGPASSWORD",
+        "MYSQL_PWD",
+        "SMTP_PASS",
+        "AIRFLOW__CORE__FERNET_KEY",
         "db_password",
     ],
 )
@@ -39,6 +43,9 @@ def test_a_value_under_a_secrets_name_is_masked(name):
         ("TOKENIZERS_PARALLELISM", "parallel"),
         ("AIRLOOM_SECRETS_DIR", "/var/run/secrets"),
         ("SORT_KEY", "customer_id"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/var/secrets/google/key.json"),
+        ("OLDPWD", "/home/somebody"),
+        ("HF_TOKEN", "        "),
         ("DB_PASSWORD", "test"),
         ("BROKEN_URL", "http://[user:secret-word@host"),
     ],
@@ -60,3 +67,18 @@ def test_a_stage_writes_no_credentials_of_its_object_store():
     stream = Redactor({"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7"}).stream(target)
     print("denied for wJalrXUtnFEMI/K7", file=stream)
     assert target.getvalue() == "denied for ***\n"
+
+
+@pytest.mark.parametrize("name", ["SNOWFLAKE_PRIVATE_KEY", "AIRLOOM_SECRET_SSH"])
+def test_of_a_secret_of_several_lines_none_comes_out(name):
+    target = io.StringIO()
+    lines = ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEF", "ASCBKcwggSjAgEAAoIBAQC7VJTU"]
+    stream = Redactor({name: "\n".join(lines)}).stream(target)
+    print("the key is", "\n".join(lines), file=stream)
+    assert not any(line in target.getvalue() for line in lines)
+
+
+def test_keys_and_numbers_are_no_secrets():
+    redactor = Redactor({"MLFLOW_TRACKING_PASSWORD": "mlflow", "AIRLOOM_SECRET_PIN": "1234"})
+    told = {"mlflow_run_id": "of mlflow", "value": 0.1234, "names": ["pin 1234"]}
+    assert redactor.redact_texts(told) == {"mlflow_run_id": "of ***", "value": 0.1234, "names": ["pin ***"]}
