@@ -21,8 +21,8 @@ _SECRET_NAME = re.compile(
 _SHORTEST_DECLARED = 4
 _SHORTEST_GUESSED = 6
 _SHORTEST_ID = 16
-"""Characters. Shorter values are not taken: masking them would blot out ordinary text. An access key's id has 16 at least
-(AWS' IAM API, AccessKey); in other stores it is a user's name, such as `airloom`."""
+"""Characters. Shorter values are not taken: masking them would blot out ordinary text. An access key's id has 16 at
+least (AWS' IAM API, AccessKey); in other stores it is a user's name, such as `airloom`."""
 _ADDRESS = "AIRLOOM_ARTIFACTS_URI"
 
 
