@@ -80,7 +80,7 @@ def list_teams(settings: Settings, cluster: Cluster) -> list[str]:
         return teams
     raise ConfigError(
         f"the janitor knows no team: {folder} (AIRLOOM_PIPELINES) is not on this machine, and the cluster file "
-        "names none. Where pipelines come from a bucket or by git, name the teams in the cluster file: spec.teams.NAME: {}."
+        "names none. Where pipelines come from a bucket or by git, name the teams there: spec.teams.NAME: {}."
     )
 
 
