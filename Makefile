@@ -110,12 +110,15 @@ cluster-down: ## Stop it, and leave nothing of it
 cluster-status: setup ## What of it runs
 	@$(STAGES)/python -m tests.cluster.local status
 
-.PHONY: images test-images
+.PHONY: images test-images test-reproducible-images
 images: ## The four container images, as archives that `docker load` takes (root, Debian)
 	@python3 -m tests.images build
 
 test-images: setup ## The tests of the images, built and run for real (root, Debian)
-	$(STAGES)/pytest $(PYTEST_ARGS) tests/images
+	$(STAGES)/pytest $(PYTEST_ARGS) --deselect tests/images/test_images.py::test_the_same_inputs_give_the_same_bytes tests/images
+
+test-reproducible-images: setup ## Each image built a second time, to the same bytes
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/images/test_images.py::test_the_same_inputs_give_the_same_bytes
 
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks

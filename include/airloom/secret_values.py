@@ -24,15 +24,19 @@ _SHORTEST_LINE = 16
 """Characters. Logs are masked line by line, so of a secret of several lines, such as a private key, each one is."""
 _SHORTEST_DECLARED = 4
 _SHORTEST_GUESSED = 6
-"""Characters. Shorter values are not taken: masking them would blot out ordinary text."""
+_SHORTEST_ID = 16
+"""Characters. Shorter values are not taken: masking them would blot out ordinary text. An access key's id has 16 at
+least (AWS' IAM API, AccessKey); in other stores it is a user's name, such as `airloom`."""
+_ADDRESS = "AIRLOOM_ARTIFACTS_URI"
 
 
 def find_secret_values(environ: Mapping[str, str]) -> frozenset[str]:
     """The values to mask: of variables named like a secret, and the passwords in other variables' URLs."""
     declared = {value for name, value in environ.items() if name.startswith(DECLARED_PREFIX)}
     guessed = {_guess_secret(name, value) for name, value in environ.items()}
+    address = environ.get(_ADDRESS, "")  # what stands in it is no secret, and is part of every URI that a stage answers
     whole = {value for value in declared if len(value) >= _SHORTEST_DECLARED} | {
-        value for value in guessed if len(value) >= _SHORTEST_GUESSED
+        value for value in guessed if len(value) >= _SHORTEST_GUESSED and value not in address
     }
     lines = {line.strip() for value in whole if len(value.splitlines()) > 1 for line in value.splitlines()}
     return frozenset(whole | {line for line in lines if len(line) >= _SHORTEST_LINE})
@@ -41,7 +45,9 @@ def find_secret_values(environ: Mapping[str, str]) -> frozenset[str]:
 def _guess_secret(name: str, value: str) -> str:
     """The variable's secret as it stands in its value; empty: it has none."""
     if _SECRET_NAME.search(name.upper()):
-        return "" if name.upper().endswith("CREDENTIALS") and _PLACE.fullmatch(value) else value.strip()
+        is_place = name.upper().endswith("CREDENTIALS") and _PLACE.fullmatch(value)
+        is_user = name.upper().endswith("_ID") and len(value) < _SHORTEST_ID
+        return "" if is_place or is_user else value.strip()
     if "://" not in value or "@" not in value:
         return ""
     try:

@@ -78,14 +78,19 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             name == "OPENLINEAGE_URL" or name.startswith("OPENLINEAGE__TRANSPORT") for name in environ
         ),
         stage_host=Path(host) if host else None,
-        runtime=_runtime(environ),
+        runtime=load_runtime(environ),
         cluster_file=_path(environ, "AIRLOOM_CLUSTER_FILE"),
         installation=_installation(environ, artifacts_uri),
         environment=environ.get("AIRLOOM_ENVIRONMENT") or None,
     )
 
 
-def _runtime(environ: Mapping[str, str]) -> Literal["subprocess", "kubernetes"]:
+def load_runtime(environ: Mapping[str, str] = os.environ) -> Literal["subprocess", "kubernetes"]:
+    """`Settings.runtime` alone: every DAG asks for it on every parse.
+
+    Errors:
+        ConfigError: it is none of ours, or lacks its cluster file.
+    """
     value = environ.get("AIRLOOM_RUNTIME", "subprocess")
     if value == "subprocess":
         return "subprocess"

@@ -44,6 +44,7 @@ class Fault:
     status: int
     count: int
     matches: Callable[[Request], bool]
+    message: str
 
 
 @dataclass
@@ -120,9 +121,15 @@ class KubernetesApi:
         """The container writes lines, each with its time stamp before it; with `end` they are its last."""
         self._call(lambda: self._write_log(namespace, name, list(lines), end))
 
-    def fail(self, status: int, count: int = 1, matches: Callable[[Request], bool] = lambda request: True) -> None:
-        """Answer the next requests that match with a status."""
-        self._call(lambda: self._faults.append(Fault(status, count, matches)))
+    def fail(
+        self,
+        status: int,
+        count: int = 1,
+        matches: Callable[[Request], bool] = lambda request: True,
+        message: str = "as the test wants it",
+    ) -> None:
+        """Answer the next requests that match with a status and words."""
+        self._call(lambda: self._faults.append(Fault(status, count, matches, message)))
 
     def cut_requests(self, count: int, matches: Callable[[Request], bool] = lambda request: True) -> None:
         """Cut the connections of the next requests that match, before an answer."""
@@ -201,7 +208,7 @@ class KubernetesApi:
                     fault.count -= 1
                     if not fault.status:
                         http.transport.abort()
-                    return _status(fault.status, "Fault", "as the test wants it")
+                    return _status(fault.status, "Fault", fault.message)
             answer: web.StreamResponse = await handler(http)
             return answer
         finally:

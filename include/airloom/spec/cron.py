@@ -6,6 +6,7 @@ that never comes, which Airflow takes and its scheduler then stumbles over, is o
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from typing import Annotated
 
@@ -15,6 +16,7 @@ _PRESETS = {"@quarterly": "0 0 1 */3 *"}  # Airflow's own; the others are cronit
 _SOME_DAY = datetime(2024, 1, 1)  # any will do: croniter looks fifty years ahead
 
 
+@functools.cache  # most pipelines have one of a few
 def check_cron(text: str) -> str:
     """The cron itself.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import DAG, Param
 
-from airloom.settings import load_settings
+from airloom.settings import load_runtime
 from airloom.spec.parameters import build_forms
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import DagPlan, TaskPlan, build_groups, dag_id
@@ -82,7 +82,7 @@ def find_stage_operator(runtime: str) -> Callable[..., BaseOperator]:
 
 def _add_tasks(dag: DAG, pipeline: Pipeline, tasks: tuple[TaskPlan, ...]) -> None:
     """The stages as tasks, in their order; last, in the `monitor` DAG, what asks for a retraining."""
-    runtime = load_settings().runtime
+    runtime = load_runtime()
     stage_operator = find_stage_operator(runtime)
     groups = build_groups(pipeline, tuple(task.stage for task in tasks)) if runtime == "kubernetes" else {}
     spec = pipeline.spec

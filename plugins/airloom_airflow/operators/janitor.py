@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airloom.errors import ConfigError
-from airloom.settings import load_settings
-from airloom.spec.cluster import load_cluster
+from airloom.settings import Settings, load_settings
+from airloom.spec.cluster import Cluster, load_cluster
 from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import DAG_ANNOTATION, KEPT_LABEL, RUN_ANNOTATION, STAGES_ANNOTATION, build_selector
 
@@ -67,13 +67,30 @@ def find_orphans(pods: Iterable[StagePod], states: States, now: datetime) -> Ite
                 yield pod
 
 
+def list_teams(settings: Settings, cluster: Cluster) -> list[str]:
+    """Whose namespaces are looked into: the teams of the folder of pipelines, where this machine has it, and those that
+    the cluster file names.
+
+    Errors:
+        ConfigError: there is neither.
+    """
+    folder = settings.pipelines
+    found = {each.name for each in folder.iterdir() if each.is_dir()} if folder.is_dir() else set()
+    if teams := sorted(found | set(cluster.teams)):
+        return teams
+    raise ConfigError(
+        f"the janitor knows no team: {folder} (AIRLOOM_PIPELINES) is not on this machine, and the cluster file "
+        "names none. Where pipelines come from a bucket or by git, name the teams there: spec.teams.NAME: {}."
+    )
+
+
 class JanitorOperator(BaseOperator):
     """Delete orphans in the namespaces of all teams. The task's value is their names."""
 
     def execute(self, context: Context) -> list[str]:
         """
         Errors:
-            ConfigError: the installation's runtime is not Kubernetes.
+            ConfigError: the installation's runtime is not Kubernetes, or whose namespaces there are is not known.
         """
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
         from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
@@ -82,7 +99,7 @@ class JanitorOperator(BaseOperator):
         if settings.cluster_file is None:
             raise ConfigError("the janitor cleans a cluster, and AIRLOOM_CLUSTER_FILE is not set")
         cluster = load_cluster(settings.cluster_file)
-        teams = sorted(folder.name for folder in settings.pipelines.iterdir() if folder.is_dir())
+        teams = list_teams(settings, cluster)
         gone = []
         selector = build_selector(settings.installation)
         for connection, namespace in cluster.list_places(teams):

@@ -66,6 +66,7 @@ def build_request(
         task_id=ti.task_id,
         map_index=find_map_index(ti),
         try_number=ti.try_number,
+        max_tries=ti.max_tries,
         task_instance=str(ti.id),
         arguments=("fused",) if shared else (stage.stage, "--pointer", TERMINATION_LOG),
         environ={

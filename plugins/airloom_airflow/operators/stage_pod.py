@@ -52,7 +52,9 @@ from airloom_airflow.pods.pod import (
     GROUP_LABEL,
     KEPT_LABEL,
     MAP_INDEX_ANNOTATION,
+    MAX_TRIES_ANNOTATION,
     STAGES_ANNOTATION,
+    TASK_ANNOTATION,
     TASK_INSTANCE_LABEL,
     build_pod,
     build_selector,
@@ -314,7 +316,8 @@ class StagePodOperator(KubernetesPodOperator):
         """A pod that does this task's work already.
 
         Either an earlier try left it when its worker or triggerer died, or a stage before started it for all of them.
-        What else is there of this task is deleted: its work was accepted, and is to be done again.
+        What else is there of this task is deleted: its work was accepted, or the task was cleared, and it is to be done
+        again.
         """
         ti = context["ti"]
         if ti.try_number < 2 and self.group[0] == self.task_id:
@@ -331,13 +334,19 @@ class StagePodOperator(KubernetesPodOperator):
         ]
         ours.sort(key=lambda pod: pod.metadata.creation_timestamp)
         kept = None
-        accepted = ACCEPTED_ANNOTATION + self.task_id
-        if ours and ours[-1].metadata.annotations.get(accepted, str(ti.id)) == str(ti.id):
+        if ours and self._goes_on(ours[-1].metadata.annotations, ti):
             kept = self._pods.find_place(ours.pop())
             self.log.info("Pod %s is still there; going on with it.", kept.name)
         for pod in ours:
             self._pods.delete(self._pods.find_place(pod))
         return kept
+
+    def _goes_on(self, annotations: Mapping[str, str], ti: Any) -> bool:
+        """Whether this try goes on with a pod: no other try has accepted its answer, and the task was not cleared since
+        it made the pod."""
+        accepted = annotations.get(ACCEPTED_ANNOTATION + self.task_id, str(ti.id)) == str(ti.id)
+        own = annotations[TASK_ANNOTATION] == self.task_id
+        return accepted and (not own or annotations.get(MAX_TRIES_ANNOTATION) == str(ti.max_tries))
 
     def _read_section(self, place: PodPlace) -> PodState | None:
         """The end of this stage in a pod that others started, where it has come already."""

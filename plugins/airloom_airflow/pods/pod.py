@@ -34,6 +34,9 @@ KEPT_LABEL = "airloom.io/kept"
 DAG_ANNOTATION = "airloom.io/dag-id"
 RUN_ANNOTATION = "airloom.io/run-id"
 MAP_INDEX_ANNOTATION = "airloom.io/map-index"
+TASK_ANNOTATION = "airloom.io/task-id"
+MAX_TRIES_ANNOTATION = "airloom.io/max-tries"
+"""Airflow's bound of tries when the pod was made: a clear raises it, a retry does not."""
 ACCEPTED_ANNOTATION = "airloom.io/accepted-"
 """And a stage's name, on a shared pod: which try of the stage has accepted its answer."""
 STAGES_ANNOTATION = "airloom.io/stages"
@@ -64,6 +67,7 @@ class PodRequest:
         installation: see `airloom.settings.Settings`.
         stages: that run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
+        max_tries: see `MAX_TRIES_ANNOTATION`.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
         environ: variables beside the installation's.
         memory: in place of the profile's.
@@ -81,6 +85,7 @@ class PodRequest:
     try_number: int
     task_instance: str
     arguments: tuple[str, ...]
+    max_tries: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[str, ...] = ()
     launch: int = 0
@@ -201,9 +206,10 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
         "annotations": {
             DAG_ANNOTATION: request.dag_id,
             RUN_ANNOTATION: request.run_id,
-            "airloom.io/task-id": request.task_id,
+            TASK_ANNOTATION: request.task_id,
             MAP_INDEX_ANNOTATION: str(request.map_index),
             "airloom.io/try-number": str(request.try_number),
+            MAX_TRIES_ANNOTATION: str(request.max_tries),
             STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",

@@ -30,7 +30,7 @@ from airloom.stages.secrets import Redactor
     ],
 )
 def test_a_value_under_a_secrets_name_is_masked(name):
-    assert find_secret_values({name: "s3cr3t-value"}) == {"s3cr3t-value"}
+    assert find_secret_values({name: "s3cr3t-value-of-16"}) == {"s3cr3t-value-of-16"}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_a_value_under_a_secrets_name_is_masked(name):
         ("OLDPWD", "/home/somebody"),
         ("HF_TOKEN", "        "),
         ("DB_PASSWORD", "test"),
+        ("AWS_ACCESS_KEY_ID", "airloom"),
         ("BROKEN_URL", "http://[user:secret-word@host"),
     ],
 )
@@ -56,6 +57,12 @@ def test_ordinary_values_stay_legible(name, value):
 
 def test_a_password_in_a_url_is_masked_as_it_stands_there():
     assert find_secret_values({"DATABASE": "postgresql://ops:p%40ssword@db/ops"}) == {"p%40ssword"}
+
+
+def test_what_stands_in_the_object_stores_address_is_no_secret():
+    """Masked, no result could be found again by the URIs that a stage answers."""
+    environ = {"AWS_SECRET_ACCESS_KEY": "airloom-dev", "AIRLOOM_ARTIFACTS_URI": "s3://airloom-dev/models"}
+    assert find_secret_values(environ) == frozenset()
 
 
 def test_a_declared_secret_may_be_short():

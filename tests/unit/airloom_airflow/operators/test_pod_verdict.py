@@ -12,6 +12,7 @@ from airloom.spec.cluster import Profile
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
 from airloom_airflow.pods.state import PodState
 
+FIRST = Launch()
 PROFILE = Profile(memory="1Gi", memory_max="3Gi", infrastructure_losses=2)
 
 
@@ -32,7 +33,7 @@ def ended(ending: Any, code: int | None = None, message: str = "words", phase: A
     return PodState(phase, "", True, ending, code, message)
 
 
-def verdict(state: PodState, launch: Launch = Launch(), profile: Profile = PROFILE) -> Verdict:
+def verdict(state: PodState, launch: Launch = FIRST, profile: Profile = PROFILE) -> Verdict:
     return build_verdict("train", "gpu-large", profile, state, launch)
 
 
