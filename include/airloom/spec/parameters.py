@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -61,6 +62,15 @@ class TrainParameters(WindowParameters):
     """Instead of `train.seed`."""
     window_days: float | None = Field(default=None, gt=0)
     """Instead of `data.window_days`."""
+
+    @field_validator("params")
+    @classmethod
+    def _finite(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        try:  # JSON has no such numbers: the stage would be told null
+            json.dumps(given, allow_nan=False)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"given what JSON does not have ({error}); give finite numbers, text, or null") from error
+        return given
 
 
 class ScoreParameters(WindowParameters):

@@ -132,3 +132,9 @@ def test_every_parameter_has_a_form_with_words(family: Family) -> None:
     for description, schema in forms.values():
         assert description.endswith(".")
         assert "null" in schema["type"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_have_does_not_become_null(number):
+    with pytest.raises(RunParameterError, match="params: given what JSON does not have"):
+        check_parameters("train", {"params": {"alpha": [number]}})
