@@ -132,8 +132,8 @@ class StagePodOperator(KubernetesPodOperator):
         """The trigger saw the pod's end."""
         with told_to_airflow():
             place, launch = load_place(event["place"]), Launch(**event["launch"])
-            self._place = place
             self._connect()
+            self._place = place
             pod = self._callbacks.read_pod(place, self._pods.read_model)
             self._callbacks.call("on_operator_resuming", context, pod=pod, event=event)
             answer = self._finish(context, place, PodState(**event["state"]), launch)

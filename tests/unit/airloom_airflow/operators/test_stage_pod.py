@@ -301,6 +301,17 @@ def test_killed_while_it_makes_its_pod_a_task_leaves_none(here, api, monkeypatch
     assert api.names == []
 
 
+def test_killed_while_it_connects_to_resume_a_task_takes_its_pod_away(here, api, monkeypatch):
+    here.configure(deferrable=True)
+    event = build_event(defer(here.make()), message=here.write_result())
+    operator = here.make()
+    find = stage_pod.load_cluster
+    monkeypatch.setattr(stage_pod, "load_cluster", lambda file: operator.on_kill() or find(file))
+    with pytest.raises(AirflowException, match="ended from outside"):
+        operator.resume(build_context(), event)
+    assert api.names == []
+
+
 def test_killed_while_it_waits_a_task_takes_its_pod_away(here, api):
     operator = here.make()
     with ThreadPoolExecutor(1) as pool:
