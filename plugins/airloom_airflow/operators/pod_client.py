@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 AWAY_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
-_AWAY = (429, 500, 502, 503, 504)
+_AWAY = (0, 401, 429, 500, 502, 503, 504)
+"""Of a server that is there and cannot answer, too: who cannot ask its authenticator for our name says 401."""
 _PERMANENT = (400, 403, 404, 422)
 _PAUSE_SECONDS = 0.5
 _TIMEOUT_SECONDS = (5, 30)
@@ -129,10 +130,10 @@ class PodClient:
         try:
             answer = self._patiently("read the log of", place.name, lambda api: api.read_namespaced_pod_log(
                 place.name, place.namespace, container=CONTAINER, timestamps=True, _preload_content=False,
-                _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+                _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
         except ApiException:
             return None  # it has no log yet, or is gone; whoever waits for it will know
-        return bytes(answer.data)
+        return bytes(answer)
 
     def list(self, namespace: str, selector: str) -> list[V1Pod]:
         """Pods by labels.
@@ -153,23 +154,25 @@ class PodClient:
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
         self._quietly("delete", place, lambda api: api.delete_namespaced_pod(
-            place.name, place.namespace, body=body, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+            place.name, place.namespace, body=body, _preload_content=False,
+            _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
 
     def mark(self, place: PodPlace, **marks: dict[str, str]) -> None:
         """Put `labels` or `annotations` on exactly this pod. What fails is logged."""
         body = {"metadata": {"uid": place.uid, **marks}}
         self._quietly("mark", place, lambda api: api.patch_namespaced_pod(
-            place.name, place.namespace, body, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+            place.name, place.namespace, body, _preload_content=False,
+            _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
 
     def _read(self, name: str, namespace: str) -> dict[str, Any] | None:
         try:
             answer = self._patiently("read", name, lambda api: api.read_namespaced_pod(
-                name, namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+                name, namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
         except ApiException as error:
             if error.status == 404:
                 return None
             raise ConfigError(f"pod {name} cannot be read: {error.reason}") from error
-        pod = json.loads(answer.data)
+        pod = json.loads(answer)
         assert isinstance(pod, dict)
         return pod
 
@@ -185,6 +188,9 @@ class PodClient:
     def _patiently(self, what: str, name: str, ask: Callable[[CoreV1Api], _Answer]) -> _Answer:
         """The API server's answer, however often it must be asked while it is away.
 
+        Args:
+            ask: gives the answer with its body read: a connection may break in the middle of it.
+
         Errors:
             UnavailableError: it is away for longer than the limit.
             ApiException: it refuses.
@@ -198,7 +204,7 @@ class PodClient:
                 if error.status == 401 and not renewed:
                     renewed, self._api = True, self._connect()
                     continue
-                if error.status not in (*_AWAY, 0):
+                if error.status not in _AWAY:
                     raise
                 failure: Exception = error
             except (HTTPError, OSError) as error:

@@ -116,6 +116,7 @@ class StagePodOperator(KubernetesPodOperator):
         self.links: dict[str, str] = {}
         self._place: PodPlace | None = None
         self._making: V1Pod | None = None
+        self._shared = len(self.group) > 1
 
     def execute(self, context: Context) -> str:
         """Start the pod, or find it running, and wait for it; returns the result's URI.
@@ -133,8 +134,8 @@ class StagePodOperator(KubernetesPodOperator):
         """The trigger saw the pod's end."""
         with told_to_airflow():
             place, launch = load_place(event["place"]), Launch(**event["launch"])
-            self._place = place
             self._connect()
+            self._place = place
             pod = self._callbacks.read_pod(place, self._pods.read_model)
             self._callbacks.call("on_operator_resuming", context, pod=pod, event=event)
             answer = self._finish(context, place, PodState(**event["state"]), launch)
@@ -180,7 +181,6 @@ class StagePodOperator(KubernetesPodOperator):
                     refused_at = self._wait_for_quota(error, launch, refused_at)
                     continue
             self._place, refused_at = place, None
-            shared = len(self.group) > 1
             limits = bound_running(self._profile.limits, len(self._stages), self.execution_timeout)
             if state is None and self.deferrable:
                 self.defer(
@@ -189,12 +189,12 @@ class StagePodOperator(KubernetesPodOperator):
                         limits=limits.model_dump(mode="json"),
                         launch=asdict(launch),
                         stage=self.task_id,
-                        shared=shared,
+                        shared=self._shared,
                     ),
                     method_name="resume",
                 )
             if state is None:
-                state = asyncio.run(follow_pod(place, limits, write_log, self.task_id, shared=shared))
+                state = asyncio.run(follow_pod(place, limits, write_log, self.task_id, shared=self._shared))
             answer = self._finish(context, place, state, launch)
             if not isinstance(answer, Launch):
                 return answer
@@ -238,16 +238,22 @@ class StagePodOperator(KubernetesPodOperator):
         """What Kubernetes says of a stage that told its own end: only its exit status and termination message count.
 
         The stage tells it about a second earlier, in which Airflow has brought the task back to a worker. Of a pod that
-        runs on for other stages there is only the stage's own word.
+        runs on for other stages there is only the stage's own word; so of one that is lost, or that cannot be asked
+        about, since. What it says is checked by its result's digest.
         """
         if not state.by_stage or len(self.group) > 1:
             return state
         deadline = time.monotonic() + _CONFIRM_SECONDS
-        while True:
-            confirmed = read_state(self._pods.read(place), datetime.now(UTC), self._profile.limits)
-            if confirmed.ending is not None or time.monotonic() > deadline:
-                return confirmed
+        while time.monotonic() < deadline:
+            try:
+                confirmed = read_state(self._pods.read(place), datetime.now(UTC), self._profile.limits)
+            except AirloomError as error:
+                self.log.warning("Kubernetes cannot be asked how the stage ended; it is taken at its word: %s", error)
+                return state
+            if confirmed.ending is not None:
+                return state if confirmed.ending in ("lost", "overdue") else confirmed
             time.sleep(0.1)
+        return state
 
     def _accept(self, verdict: Verdict) -> str | Launch:
         """Do what a verdict says; a stage that ended well has a whole result. Its links are for the web UI."""
@@ -283,6 +289,7 @@ class StagePodOperator(KubernetesPodOperator):
         finally:
             self._making = None
         self._place = place = self._pods.find_place(made)
+        self._shared = len(self._stages) > 1  # the last of a group that has lost its pod is alone in its own
         if self._killed:
             self._pods.delete(place)
             raise AirflowException("the task was ended from outside")
@@ -335,7 +342,8 @@ class StagePodOperator(KubernetesPodOperator):
         ours.sort(key=lambda pod: pod.metadata.creation_timestamp)
         kept = None
         if ours and self._goes_on(ours[-1].metadata.annotations, ti):
-            kept = self._pods.find_place(ours.pop())
+            pod = ours.pop()
+            kept, self._shared = self._pods.find_place(pod), " " in pod.metadata.annotations[STAGES_ANNOTATION]
             self.log.info("Pod %s is still there; going on with it.", kept.name)
         for pod in ours:
             self._pods.delete(self._pods.find_place(pod))
@@ -350,7 +358,7 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _read_section(self, place: PodPlace) -> PodState | None:
         """The end of this stage in a pod that others started, where it has come already."""
-        if len(self.group) == 1:
+        if not self._shared:
             return None
         lines: list[tuple[str, datetime]] = []
         section = Section(place.uid, self.task_id)

@@ -64,6 +64,7 @@ class ClusterClient:
 
         Errors:
             OSError, TimeoutError, aiohttp.ClientError: there was no answer.
+            Exception: the credentials cannot be read, as their kubeconfig, plugin or Airflow connection says it.
         """
         answer = await self._ask(_Call("GET", path, query or {}, silence_seconds=silence_seconds))
         try:
@@ -88,12 +89,14 @@ class ClusterClient:
         finally:
             answer.close()
 
-    async def open(self) -> None:
-        """Read the credentials, and be ready."""
+    async def _open(self) -> None:
+        """Read the credentials for the first time; what cannot be read now is read by the next request."""
         from kubernetes_asyncio.client import ApiClient
 
-        configuration, self._token = await _load(self._connection)
-        self._client, self._credentials = ApiClient(configuration), _identify(configuration)
+        async with self._renewing:
+            if self._client is None:
+                configuration, self._token = await _load(self._connection)
+                self._client, self._credentials = ApiClient(configuration), _identify(configuration)
 
     async def close(self) -> None:
         """End every connection."""
@@ -102,6 +105,8 @@ class ClusterClient:
         self._former, self._client = [], None
 
     async def _ask(self, call: _Call) -> aiohttp.ClientResponse:
+        if self._client is None:
+            await self._open()
         if self._token is not None:
             await self._token.refresh()
         client = self._require()
@@ -167,9 +172,8 @@ class _Call:
 
 @asynccontextmanager
 async def open_client(connection: Connection) -> AsyncIterator[ClusterClient]:
-    """A client for as long as the `with` block lasts."""
+    """A client for as long as the `with` block lasts. It connects, and reads its credentials, when it is asked."""
     client = ClusterClient(connection)
-    await client.open()
     try:
         yield client
     finally:

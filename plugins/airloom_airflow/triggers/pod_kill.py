@@ -116,7 +116,11 @@ async def _read_pod(client: ClusterClient, place: PodPlace) -> dict[str, Any] | 
 
 
 async def _has_answered(client: ClusterClient, place: PodPlace, stage: str, *, shared: bool) -> bool:
-    """The stage's end is in the pod's log: an event was made of it, and its task is about to read it."""
+    """The stage's end is in the pod's log: an event was made of it, and its task is about to read it.
+
+    Errors:
+        ConnectionError: the log cannot be read.
+    """
     section = Section(place.uid, stage, shared)
     position = LogPosition(lambda line, when: None, section)
     query = {"container": CONTAINER, "timestamps": True}
@@ -124,6 +128,8 @@ async def _has_answered(client: ClusterClient, place: PodPlace, stage: str, *, s
         if answer.status == 200:
             async for line in read_lines(answer):
                 position.accept(line)
+        elif answer.status not in (400, 404):  # of a container that has not begun, or is gone, there is none
+            raise ConnectionError(f"the log of pod {place.name} cannot be read: status {answer.status}")
     return position.is_over
 
 

@@ -31,6 +31,8 @@ if seconds := (folder / "seconds").read_text():
 print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
 """
 
+_CONTAINER = {"name": "stage", "image": "stage:1", "imageID": "stage:1", "ready": True, "restartCount": 0}
+
 
 class Plugin:
     """An exec plugin of a kubeconfig, as EKS has one: gives a token, and perhaps says when it ends."""
@@ -70,13 +72,13 @@ def put_pod(api: KubernetesApi, name: str = "train-1", stages: str = "train", **
 def running(seconds_ago: float = 1) -> dict[str, Any]:
     """The status of a pod whose container runs."""
     state = {"running": {"startedAt": _iso(seconds_ago)}}
-    return {"phase": "Running", "conditions": [_scheduled()], "containerStatuses": [{"name": "stage", "state": state}]}
+    return {"phase": "Running", "conditions": [_scheduled()], "containerStatuses": [{**_CONTAINER, "state": state}]}
 
 
 def ended(code: int = 0, message: str = "") -> dict[str, Any]:
     """The status of a pod whose container has ended."""
     end = {"exitCode": code, "reason": "Completed", "message": message, "startedAt": _iso(1), "finishedAt": _iso(0)}
-    statuses = [{"name": "stage", "state": {"terminated": end}}]
+    statuses = [{**_CONTAINER, "state": {"terminated": end}}]
     return {"phase": "Failed" if code else "Succeeded", "conditions": [_scheduled()], "containerStatuses": statuses}
 
 

@@ -128,3 +128,16 @@ def test_a_shared_pod_stays_while_others_go_on_in_it(
 def test_a_mapped_task_is_asked_for_by_its_own_name() -> None:
     assert WaitingTask("dag", "run", "train", 3).key == "train_3"
     assert is_abandoned("removed", [])
+
+
+@pytest.mark.parametrize("status", [401, 500, 503])
+def test_a_pod_whose_log_cannot_be_read_stays(
+    api: KubernetesApi, kubeconfig: Path, airflow: Airflow, status: int
+) -> None:
+    """Its stage may have answered: another triggerer's event has made its task go on."""
+    airflow.states = {"train": "queued"}
+    pod = put_pod(api, status=running())
+    api.fail(status, 10, lambda request: request.path.endswith("/log"))
+    with pytest.raises(ConnectionError, match=f"status {status}"):
+        end(api, pod, kubeconfig)
+    assert api.names == ["train-1"]

@@ -271,3 +271,18 @@ def test_many_followers_share_one_watch(api: KubernetesApi, kubeconfig: Path) ->
             assert follower.wait_for_end(f"s{number}").ending == "exited"
     assert (api.count(is_watch), api.count(is_list)) == (1, 1)
     assert pod_watch._shared == {}
+
+
+def test_credentials_that_cannot_be_read_at_first_cost_no_pod(api: KubernetesApi, tmp_path: Path) -> None:
+    """As where a triggerer starts while its kubeconfig's plugin, or Airflow's secrets, are away."""
+    pod = put_pod(api, status=running())
+    api.write_log("train-1", [stamp("a line")])
+    kubeconfig = tmp_path / "comes-later"
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: bool(pod_watch._shared), "the watch")
+        api.write_kubeconfig(kubeconfig)
+        wait_until(lambda: follower.lines == ["a line"], "the log")
+        api.write_log("train-1", [], end=True)
+        api.change("train-1", status=ended())
+        assert follower.wait_for_end().ending == "exited"

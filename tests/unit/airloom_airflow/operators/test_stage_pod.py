@@ -1,0 +1,449 @@
+"""The operator as a whole, against an API server: in a worker and deferred, and what it makes of each end."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from airflow.sdk.exceptions import TaskDeferred
+from tests.fakes.kubernetes_api import KubernetesApi, Request, stamp
+from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
+from tests.unit.airloom_airflow.triggers.pods import ended
+from tests.waiting import wait_until
+
+from airloom.errors import ConfigError
+from airloom.protocol.result import ResultPointer, StageResult
+from airloom.protocol.section import begin_line, end_line
+from airloom.spec import Pipeline, load_pipeline
+from airloom_airflow.operators import pod_request, stage_context, stage_pod
+from airloom_airflow.operators.pod_client import PodClient
+from airloom_airflow.operators.stage_pod import StagePodOperator
+from airloom_airflow.pods.pod import ACCEPTED_ANNOTATION, KEPT_LABEL
+from airloom_airflow.pods.state import PodState
+from airloom_airflow.public_names import AirflowException, AirflowFailException
+
+GROUP = ("ingest", "validate", "train")
+
+
+def is_create(request: Request) -> bool:
+    return request.method == "POST"
+
+
+def is_read(request: Request) -> bool:
+    return request.method == "GET" and not request.path.endswith(("/pods", "/log"))
+
+
+class Kubelet:
+    """Says what becomes of each pod that is made, in a thread of its own: one step a pod, in their order."""
+
+    def __init__(self, api: KubernetesApi, steps: list[Callable[[dict[str, Any]], None]]) -> None:
+        self.made: list[dict[str, Any]] = []
+        self._api, self._steps = api, steps
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Kubelet:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            for name in self._api.names:
+                pod = self._api.find(name)
+                if pod and pod["metadata"]["uid"] not in [each["metadata"]["uid"] for each in self.made]:
+                    self.made.append(pod)
+                    if self._steps:
+                        self._steps.pop(0)(pod)
+
+
+class Installation:
+    """A cluster file, a pipeline and a place for results."""
+
+    def __init__(self, api: KubernetesApi, kubeconfig: Path, folder: Path, pipeline: Pipeline) -> None:
+        self.api, self.pipeline = api, pipeline
+        self.file, self.artifacts = folder / "cluster.yaml", folder / "artifacts"
+        self.document: dict[str, Any] = {
+            "connection": {"kubeconfig": str(kubeconfig)},
+            "namespace": "ops",
+            "images": {"cpu": "registry.local/stage:1"},
+            "deferrable": False,
+        }
+        self.configure()
+
+    def configure(self, profile: dict[str, Any] | None = None, **more: Any) -> None:
+        self.document.update(more, profiles={"cpu-small": profile or {}})
+        document = {"apiVersion": "airloom.io/v1", "kind": "Cluster", "spec": self.document}
+        self.file.write_text(yaml.safe_dump(document))
+
+    def make(self, stage: str = "train", group: tuple[str, ...] = ()) -> StagePodOperator:
+        earlier = GROUP[: GROUP.index(stage)]
+        return StagePodOperator(task_id=stage, pipeline=self.pipeline, earlier=earlier, group=group)
+
+    def write_result(self, stage: str = "train") -> str:
+        """A stage's result; gives its pointer's JSON."""
+        result = StageResult(
+            team="ops", pipeline="whole", stage=stage, run_id="r", attempt=1, status="succeeded", started_at="",
+            ended_at="",
+        )  # fmt: skip
+        path = self.artifacts / f"{stage}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(result.to_json())
+        digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        return ResultPointer(result_uri=path.as_uri(), digest=digest, status="succeeded").to_short_json().decode()
+
+    def succeed(self, stage: str = "train") -> Callable[[dict[str, Any]], None]:
+        """A kubelet's step: the stage ends well."""
+        return self.end(0, self.write_result(stage))
+
+    def end(self, code: int, message: str = "", **more: Any) -> Callable[[dict[str, Any]], None]:
+        """A kubelet's step: the container ends so."""
+        status = {**ended(code, message), **more}
+        return lambda pod: self.set_status(pod, status)
+
+    def lose(self, pod: dict[str, Any]) -> None:
+        """A kubelet's step: the node turns the pod out."""
+        self.set_status(pod, {"phase": "Failed", "reason": "Evicted", "message": "the node is short of memory"})
+
+    def kill_for_memory(self, pod: dict[str, Any]) -> None:
+        """A kubelet's step."""
+        status = ended(137)
+        status["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
+        self.set_status(pod, status)
+
+    def set_status(self, pod: dict[str, Any], status: dict[str, Any]) -> None:
+        self.api.write_log(pod["metadata"]["name"], [stamp("a line")], end="containerStatuses" in status)
+        self.api.change(pod["metadata"]["name"], status=status)
+
+
+@pytest.fixture
+def here(
+    api: KubernetesApi, kubeconfig: Path, tmp_path: Path, pipelines: Path, monkeypatch: pytest.MonkeyPatch
+) -> Installation:
+    for module in (stage_context, pod_request):
+        monkeypatch.setattr(module, "find_lineage_parent", lambda _: None)
+    monkeypatch.setattr(stage_pod, "PodClient", functools.partial(PodClient, away_seconds=3.0))
+    pipeline = load_pipeline(write_pipeline(pipelines, "whole", text=FULL), root=pipelines)
+    installation = Installation(api, kubeconfig, tmp_path, pipeline)
+    monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(installation.file))
+    return installation
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is put into the task's log."""
+    written: list[str] = []
+    monkeypatch.setattr(stage_pod, "write_log", lambda line, when: written.append(line))
+    return written
+
+
+def build_context(stage: str = "train", try_number: int = 1, task_instance: str = "018f-1") -> Any:
+    run = SimpleNamespace(dag_id="ops__whole__train", run_type="manual", conf={}, data_interval_end=None)
+    values = {"dag_id": run.dag_id, "run_id": "r", "task_id": stage, "map_index": -1, "try_number": try_number}
+    ti = SimpleNamespace(**values, id=task_instance)
+    ti.model_copy = lambda update: SimpleNamespace(**{**values, **update})
+    return {"run_id": "r", "dag_run": run, "ti": ti}
+
+
+def execute(operator: StagePodOperator, **context: Any) -> str:
+    return operator.execute.__wrapped__(operator, build_context(operator.task_id, **context))
+
+
+def defer(operator: StagePodOperator, **context: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as deferred:
+        execute(operator, **context)
+    return deferred.value
+
+
+def build_event(deferred: TaskDeferred, **state: Any) -> dict[str, Any]:
+    """The trigger's, of a stage that wrote its end."""
+    fields = vars(PodState("ended", "", True, "exited", 0, by_stage=True)) | state
+    return {"state": fields, "place": deferred.trigger.place, "launch": deferred.trigger.launch}
+
+
+def test_a_stage_that_ends_well_gives_its_result_and_leaves_no_pod(here, api):
+    with Kubelet(api, [here.succeed()]):
+        assert execute(here.make()) == (here.artifacts / "train.json").as_uri()
+    assert api.names == []
+
+
+def test_deferred_too(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    (name,) = api.names
+    here.succeed()(api.find(name))
+    event = build_event(deferred, exit_code=0, message=here.write_result())
+    assert here.make().resume(build_context(), event) == (here.artifacts / "train.json").as_uri()
+    assert api.names == []
+
+
+def test_exit_0_without_a_pointer_is_retried(here, api):
+    with Kubelet(api, [here.end(0)]), pytest.raises(AirflowException, match="left no whole pointer") as caught:
+        execute(here.make())
+    assert not isinstance(caught.value, AirflowFailException)
+    assert api.names == []
+
+
+def test_deferred_too_exit_0_without_a_pointer_is_retried(here, api):
+    here.configure(deferrable=True)
+    event = build_event(defer(here.make()), by_stage=False)
+    with pytest.raises(AirflowException, match="left no whole pointer") as caught:
+        here.make().resume(build_context(), event)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert api.names == []
+
+
+def test_a_result_that_is_not_the_pointers_fails(here, api):
+    pointer = json.loads(here.write_result())
+    pointer["digest"] = "sha256:" + "0" * 64
+    with Kubelet(api, [here.end(0, json.dumps(pointer))]), pytest.raises(AirflowException, match="digest"):
+        execute(here.make())
+    assert api.names == []
+
+
+def test_a_lost_pod_is_started_again_within_the_try(here, api):
+    here.configure({"infrastructure_losses": 1})
+    with Kubelet(api, [here.lose, here.succeed()]) as kubelet:
+        execute(here.make())
+    assert [pod["metadata"]["name"][-4:] for pod in kubelet.made] == ["-1-0", "-1-1"]
+    assert api.names == []
+
+
+def test_one_lost_more_often_than_the_profile_says_is_retried(here, api):
+    here.configure({"infrastructure_losses": 1})
+    with Kubelet(api, [here.lose, here.lose]), pytest.raises(AirflowException, match="lost 2 times"):
+        execute(here.make())
+    assert api.names == []
+
+
+def test_a_deferred_task_starts_a_lost_pod_again_and_defers_again(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    lost = build_event(deferred, ending="lost", exit_code=None, by_stage=False, message="gone")
+    with pytest.raises(TaskDeferred) as again:
+        here.make().resume(build_context(), lost)
+    assert again.value.trigger.launch == {"number": 1, "losses": 1, "memory": None}
+    assert [name[-4:] for name in api.names] == ["-1-1"]
+
+
+def test_out_of_memory_it_gets_twice_as_much_up_to_its_cap(here, api):
+    here.configure({"memory": "1Gi", "memory_max": "1500Mi"})
+    with Kubelet(api, [here.kill_for_memory] * 2) as kubelet, pytest.raises(AirflowFailException, match="memory_max"):
+        execute(here.make())
+    limits = [pod["spec"]["containers"][0]["resources"]["limits"]["memory"] for pod in kubelet.made]
+    assert limits == ["1Gi", str(1500 * 1024**2)]
+
+
+def test_an_overdue_pod_is_deleted_even_where_failed_ones_are_kept(here, api):
+    here.configure({"limits": {"scheduling_seconds": 0.5}}, keep_failed_pods=True)
+    with pytest.raises(AirflowException, match=r"limits\.scheduling_seconds"):
+        execute(here.make())
+    assert api.names == []
+
+
+def test_a_failed_pod_is_kept_where_the_cluster_file_says_so_and_no_retry_goes_on_with_it(here, api):
+    here.configure(keep_failed_pods=True)
+    with Kubelet(api, [here.end(75), here.succeed()]):
+        with pytest.raises(AirflowException, match="no whole pointer"):
+            execute(here.make())
+        (kept,) = api.names
+        assert api.find(kept)["metadata"]["labels"][KEPT_LABEL] == "true"
+        execute(here.make(), try_number=2, task_instance="018f-2")
+    assert api.names == [kept]
+
+
+def test_a_retry_goes_on_with_the_pod_that_a_dead_worker_left(here, api):
+    here.configure(deferrable=True)
+    uid = defer(here.make()).trigger.place["uid"]
+    assert defer(here.make(), try_number=2, task_instance="018f-2").trigger.place["uid"] == uid
+    assert len(api.names) == 1
+
+
+def test_two_workers_with_one_try_have_one_pod(here, api):
+    here.configure(deferrable=True)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: defer(here.make()), range(2))
+    assert first.trigger.place == second.trigger.place
+    assert len(api.names) == 1
+
+
+def test_a_run_made_anew_under_the_same_id_does_not_go_on_with_the_old_ones_pod(here, api):
+    here.configure(deferrable=True)
+    uid = defer(here.make()).trigger.place["uid"]
+    assert defer(here.make(), task_instance="018f-anew").trigger.place["uid"] != uid
+    assert len(api.names) == 1
+
+
+def test_killed_while_it_makes_its_pod_a_task_leaves_none(here, api, monkeypatch):
+    operator = here.make()
+    create = PodClient.create
+
+    def create_and_be_killed(client: PodClient, pod: Any) -> Any:
+        made = create(client, pod)
+        operator.on_kill()
+        return made
+
+    monkeypatch.setattr(PodClient, "create", create_and_be_killed)
+    with pytest.raises(AirflowException, match="ended from outside"):
+        execute(operator)
+    assert api.names == []
+
+
+def test_killed_while_it_connects_to_resume_a_task_takes_its_pod_away(here, api, monkeypatch):
+    here.configure(deferrable=True)
+    event = build_event(defer(here.make()), message=here.write_result())
+    operator = here.make()
+    find = stage_pod.load_cluster
+    monkeypatch.setattr(stage_pod, "load_cluster", lambda file: operator.on_kill() or find(file))
+    with pytest.raises(AirflowException, match="ended from outside"):
+        operator.resume(build_context(), event)
+    assert api.names == []
+
+
+def test_killed_while_it_waits_a_task_takes_its_pod_away(here, api):
+    operator = here.make()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(execute, operator)
+        wait_until(lambda: operator._place is not None, "the pod")
+        operator.on_kill()
+        with pytest.raises(AirflowException, match="ended from outside"):
+            waiting.result(30)
+    assert api.names == []
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 503])
+def test_an_api_server_away_while_the_pod_is_made_costs_nothing(here, api, status):
+    here.configure(deferrable=True)
+    api.fail(status, 3, is_create)
+    defer(here.make())
+    assert len(api.names) == 1
+
+
+@pytest.mark.parametrize("status", [0, 401, 429, 500, 503])
+def test_an_api_server_away_at_the_end_and_back_keeps_the_success(here, api, status):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    api.fail(status, 3, is_read)
+    here.make().resume(build_context(), build_event(deferred, message=here.write_result()))
+    assert api.names == []
+
+
+def test_an_api_server_that_stays_away_at_the_end_does_not_cost_a_success_that_the_stage_wrote(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    api.fail(503, 1000)
+    uri = here.make().resume(build_context(), build_event(deferred, message=here.write_result()))
+    assert uri.endswith("train.json")
+
+
+def test_a_pod_that_goes_after_its_stage_wrote_a_success_is_not_run_again(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    api.remove(api.names[0])
+    here.make().resume(build_context(), build_event(deferred, message=here.write_result()))
+    assert api.names == []
+
+
+def test_resumed_twice_a_success_stays_one(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    event = build_event(deferred, message=here.write_result())
+    assert here.make().resume(build_context(), event) == here.make().resume(build_context(), event)
+    assert api.names == []
+
+
+def test_a_pod_that_the_quota_has_no_room_for_waits_without_a_worker(here, api, monkeypatch):
+    here.configure(deferrable=True)
+    refuse(monkeypatch, 1)
+    deferred = defer(here.make())
+    assert deferred.method_name == "start_again"
+    with pytest.raises(TaskDeferred) as again:
+        here.make().start_again(build_context(), event=None, **deferred.kwargs)
+    assert again.value.method_name == "resume"
+    assert len(api.names) == 1
+
+
+def test_one_that_waits_longer_for_the_quota_than_its_profile_says_is_retried(here, monkeypatch):
+    here.configure({"limits": {"queueing_seconds": 0.001}}, deferrable=True)
+    refuse(monkeypatch, 2)
+    deferred = defer(here.make())
+    with pytest.raises(AirflowException, match=r"limits\.queueing_seconds"):
+        here.make().start_again(build_context(), event=None, **deferred.kwargs)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """The quota has no room for the next pods; the API server of the tests has no quotas of its own."""
+    create = PodClient.create
+    refusals = iter([stage_pod.QuotaExceededError("exceeded quota: gpus")] * count)
+
+    def create_or_refuse(client: PodClient, pod: Any) -> Any:
+        for error in refusals:
+            raise error
+        return create(client, pod)
+
+    monkeypatch.setattr(PodClient, "create", create_or_refuse)
+
+
+@pytest.mark.parametrize("argument", ["image", "namespace", "get_logs", "on_finish_action"])
+def test_an_argument_that_would_be_ignored_is_refused(here, argument):
+    with pytest.raises(ConfigError, match=f"{argument}, which it would ignore"):
+        StagePodOperator(task_id="train", pipeline=here.pipeline, **{argument: "x"})
+
+
+def test_a_fused_group_has_one_pod_until_its_last_stage(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    (name,) = api.names
+    uid = first.trigger.place["uid"]
+    for stage in GROUP:
+        pointer = here.write_result(stage)
+        api.write_log(name, [stamp(begin_line(uid, stage)), stamp(end_line(uid, stage, 0, pointer))])
+        execute(here.make(stage, GROUP), task_instance=f"018f-{stage}") if stage != "ingest" else here.make(
+            stage, GROUP
+        ).resume(build_context(stage), build_event(first, message=pointer))
+        if stage != "train":
+            assert ACCEPTED_ANNOTATION + stage in api.find(name)["metadata"]["annotations"]
+    assert api.names == []
+
+
+def test_a_groups_last_stage_in_a_pod_of_its_own_is_logged(here, api, lines):
+    with Kubelet(api, [here.succeed()]):
+        execute(here.make("train", GROUP))
+    assert lines == ["a line"]
+
+
+def test_a_group_whose_pod_is_lost_in_the_middle_goes_on_from_there(here, api):
+    here.configure(deferrable=True)
+    place = defer(here.make("ingest", GROUP)).trigger.place
+    deferred = defer(here.make("validate", GROUP))
+    assert deferred.trigger.place == place
+    api.remove(place["name"])
+    with pytest.raises(TaskDeferred):
+        here.make("validate", GROUP).resume(
+            build_context("validate"), build_event(deferred, ending="lost", by_stage=False)
+        )
+    (name,) = api.names
+    assert api.find(name)["metadata"]["annotations"]["airloom.io/stages"] == "validate train"
+
+
+def test_a_cleared_stage_whose_work_was_accepted_is_run_again(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    here.make("ingest", GROUP).resume(build_context("ingest"), build_event(first, message=here.write_result("ingest")))
+    again = defer(here.make("ingest", GROUP), try_number=2, task_instance="018f-2")
+    assert again.trigger.place["uid"] != first.trigger.place["uid"]
+    assert len(api.names) == 1
