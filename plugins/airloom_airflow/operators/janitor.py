@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airloom.errors import ConfigError
+from airloom.errors import ConfigError, UnavailableError
 from airloom.settings import Settings, load_settings
 from airloom.spec.cluster import Cluster, load_cluster
 from airloom_airflow.pods.connection import build_hook_arguments
@@ -91,6 +91,7 @@ class JanitorOperator(BaseOperator):
         """
         Errors:
             ConfigError: the installation's runtime is not Kubernetes, or whose namespaces there are is not known.
+            UnavailableError: some could not be deleted; all the others were.
         """
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
         from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
@@ -100,7 +101,8 @@ class JanitorOperator(BaseOperator):
             raise ConfigError("the janitor cleans a cluster, and AIRLOOM_CLUSTER_FILE is not set")
         cluster = load_cluster(settings.cluster_file)
         teams = list_teams(settings, cluster)
-        gone = []
+        gone: list[str] = []
+        left: list[str] = []
         selector = build_selector(settings.installation)
         for connection, namespace in cluster.list_places(teams):
             try:
@@ -115,8 +117,12 @@ class JanitorOperator(BaseOperator):
                     client.delete_namespaced_pod(pod.name, namespace, body={"preconditions": {"uid": pod.uid}})
                 except ApiException as error:
                     if error.status not in (404, 409):
-                        raise
+                        self.log.warning("Pod %s cannot be deleted: %s", pod.name, error.reason)
+                        left.append(pod.name)
+                        continue
                 gone.append(pod.name)
+        if left:
+            raise UnavailableError(f"these pods cannot be deleted, the log says why: {', '.join(left)}")
         return gone
 
 

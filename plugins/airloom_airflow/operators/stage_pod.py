@@ -50,6 +50,7 @@ from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import (
     ACCEPTED_ANNOTATION,
     GROUP_LABEL,
+    HOLDER_ANNOTATION,
     KEPT_LABEL,
     MAP_INDEX_ANNOTATION,
     MAX_TRIES_ANNOTATION,
@@ -126,15 +127,14 @@ class StagePodOperator(KubernetesPodOperator):
             AirflowException: a transient one.
         """
         with told_to_airflow():
-            self._connect()
-            mask_secrets({**os.environ, **self._cluster.env})
+            self._connect(context)
             return self._run(context, Launch(), self._find_pod(context))
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
         """The trigger saw the pod's end."""
         with told_to_airflow():
             place, launch = load_place(event["place"]), Launch(**event["launch"])
-            self._connect()
+            self._connect(context)
             self._place = place
             pod = self._callbacks.read_pod(place, self._pods.read_model)
             self._callbacks.call("on_operator_resuming", context, pod=pod, event=event)
@@ -144,19 +144,29 @@ class StagePodOperator(KubernetesPodOperator):
     def start_again(self, context: Context, launch: Mapping[str, Any], refused_at: float, **_: Any) -> str:
         """A pod for which the quota had no room is asked for again."""
         with told_to_airflow():
-            self._connect()
+            self._connect(context)
             return self._run(context, Launch(**launch), refused_at=refused_at)
 
     def on_kill(self) -> None:
-        """Killed while it holds a worker: its pod goes, one in the making too. Deferred, the trigger sees to it."""
+        """Killed while it holds a worker: its pod goes, one in the making too. Deferred, the trigger sees to it.
+
+        A pod that a later try goes on with stays: this worker has stalled, and Airflow has long given it up.
+        """
         self._killed = True
         if self._place is not None:
-            self._pods.delete(self._place)
+            if self._holds(self._place):
+                self._pods.delete(self._place)
         elif self._making is not None:  # it may have come into being, though nobody has told us yet
             metadata = self._making.metadata
             label = f"{TASK_INSTANCE_LABEL}={metadata.labels[TASK_INSTANCE_LABEL]}"
             for pod in self._pods.list(metadata.namespace, f"{build_selector(self._settings.installation)},{label}"):
                 self._pods.delete(self._pods.find_place(pod))
+
+    def _holds(self, place: PodPlace) -> bool:
+        """Whether no later try goes on with the pod."""
+        metadata = (self._pods.read(place) or {"metadata": {}})["metadata"]
+        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.task_id)
+        return holder in (None, self._try)
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
         """The pod of a try that had none before."""
@@ -174,6 +184,8 @@ class StagePodOperator(KubernetesPodOperator):
     ) -> str:
         while True:
             state = self._read_section(place) if place is not None else None
+            if place is not None and state is None:
+                self._pods.mark(place, annotations={HOLDER_ANNOTATION + self.task_id: str(context["ti"].id)})
             if place is None:
                 try:
                     place = self._start(context, launch)
@@ -393,9 +405,11 @@ class StagePodOperator(KubernetesPodOperator):
         )
         self.deferrable = self._cluster.deferrable
 
-    def _connect(self) -> None:
+    def _connect(self, context: Context) -> None:
         """Read the installation, and be ready to ask its cluster."""
         self._load()
+        mask_secrets({**os.environ, **self._cluster.env})
+        self._try = str(context["ti"].id)
         self._pods = PodClient(self._open_client, self._cluster.connection, self.log)
         self._callbacks = PodCallbacks(self._cluster.callbacks, self, lambda: self.client)
 

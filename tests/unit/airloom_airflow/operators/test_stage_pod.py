@@ -149,10 +149,10 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def build_context(stage: str = "train", try_number: int = 1, task_instance: str = "018f-1") -> Any:
+def build_context(stage: str = "train", try_number: int = 1, task_instance: str = "018f-1", max_tries: int = 2) -> Any:
     run = SimpleNamespace(dag_id="ops__whole__train", run_type="manual", conf={}, data_interval_end=None)
     values = {"dag_id": run.dag_id, "run_id": "r", "task_id": stage, "map_index": -1, "try_number": try_number}
-    ti = SimpleNamespace(**values, id=task_instance)
+    ti = SimpleNamespace(**values, id=task_instance, max_tries=max_tries)
     ti.model_copy = lambda update: SimpleNamespace(**{**values, **update})
     return {"run_id": "r", "dag_run": run, "ti": ti}
 
@@ -447,3 +447,26 @@ def test_a_cleared_stage_whose_work_was_accepted_is_run_again(here, api):
     again = defer(here.make("ingest", GROUP), try_number=2, task_instance="018f-2")
     assert again.trigger.place["uid"] != first.trigger.place["uid"]
     assert len(api.names) == 1
+
+
+def test_a_stalled_worker_that_is_killed_leaves_the_pod_to_the_try_that_goes_on_with_it(here, api):
+    old = here.make()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(execute, old)
+        wait_until(lambda: old._place is not None, "the first try's pod")
+        here.configure(deferrable=True)
+        place = defer(here.make(), try_number=2, task_instance="018f-2").trigger.place
+        assert place["uid"] == old._place.uid
+        old.on_kill()
+        assert api.names == [place["name"]]
+        api.remove(place["name"], place["namespace"])  # lets the first try's thread end
+        with pytest.raises(AirflowException):
+            waiting.result(30)
+
+
+def test_a_cleared_task_starts_its_stage_anew_though_its_pod_still_lives(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make()).trigger.place
+    second = defer(here.make(), try_number=2, task_instance="018f-2", max_tries=4).trigger.place
+    assert second["uid"] != first["uid"]
+    assert api.names == [second["name"]]
