@@ -13,6 +13,7 @@ from tests.executors.installation import Installation, run_installation
 from tests.executors.shared import run_shared
 from tests.s3_server import S3Server
 
+pytestmark = pytest.mark.timeout(300, func_only=True)  # the first test waits for the servers and all parts
 _PARTS = ("api-server-1", "dag-processor-1", "scheduler-1", "scheduler-2", "triggerer-1", "triggerer-2")
 _TRIGGERERS = {"triggerer-1", "triggerer-2"}
 
