@@ -97,10 +97,11 @@ def test_airflow_uses_every_right_that_it_has_and_needs_no_other(
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+    before = len(local_cluster.audit_log.read_text().splitlines())  # an API server that has just started refuses all
     for pipeline in ("small", "fused"):
         assert installation.start(pipeline).end() == "success"
     asked = [json.loads(line) for line in local_cluster.audit_log.read_text().splitlines()]
-    refused = [request["requestURI"] for request in asked if request.get("responseStatus", {}).get("code") == 403]
+    refused = [request["requestURI"] for request in asked[before:] if request.get("responseStatus", {}).get("code") == 403]
     used = set()
     for request in asked:
         if thing := request.get("objectRef"):
