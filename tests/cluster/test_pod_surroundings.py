@@ -101,7 +101,9 @@ def test_airflow_uses_every_right_that_it_has_and_needs_no_other(
     for pipeline in ("small", "fused"):
         assert installation.start(pipeline).end() == "success"
     asked = [json.loads(line) for line in local_cluster.audit_log.read_text().splitlines()]
-    refused = [request["requestURI"] for request in asked[before:] if request.get("responseStatus", {}).get("code") == 403]
+    refused = [
+        request["requestURI"] for request in asked[before:] if request.get("responseStatus", {}).get("code") == 403
+    ]
     used = set()
     for request in asked:
         if thing := request.get("objectRef"):
