@@ -20,6 +20,7 @@ from git import GitCommandError, Repo
 from airloom.errors import ConfigError, UnavailableError
 from airloom.settings import load_settings
 from airloom_airflow.bundles.dag_files import DagFiles
+from airloom_airflow.speedups.version_index import use_version_index
 
 if TYPE_CHECKING:
     from airflow.dag_processing.bundles.base import BundleVersion
@@ -93,6 +94,7 @@ class GitPipelineDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Follow the branch or tag; touches only the DAG files whose pipeline or defaults changed."""
+        use_version_index()
         try:
             self._repository.refresh()
         except GitCommandError as error:

@@ -18,6 +18,7 @@ from airloom.settings import load_settings
 from airloom_airflow.bundles.bucket import BucketMirror
 from airloom_airflow.bundles.claims import split_dag_id
 from airloom_airflow.bundles.dag_files import DagFiles
+from airloom_airflow.speedups.version_index import use_version_index
 
 
 class PipelineDagBundle(BaseDagBundle):
@@ -61,6 +62,7 @@ class PipelineDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Bring the DAG files up to date; touches only those whose pipeline or defaults changed."""
+        use_version_index()
         with self.lock():
             if self._bucket:
                 self._bucket.sync()
