@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class DagFiles:
         self._seen: dict[str, _Seen] = {}
         self._written: dict[str, tuple[str, ...]] = {}
         self._owners: dict[Claim, str] | None = None
+        self._defaults: dict[str, str] = {}
 
     def open(self, root: Path, dag_id: str | None) -> None:
         """Make ready what does not depend on how many pipelines there are, and for a task the file of its DAG.
@@ -85,15 +87,25 @@ class DagFiles:
         self.open(root, None)
         self._look(root)
         owners = self._choose_owners()
-        defaults = {str(Path(file).parent): file for file in self._seen}
-        digests = {folder: _digest_defaults(root, file) for folder, file in defaults.items()}
+        self._defaults = _digest_all_defaults(root, self._seen)
         for file, seen in self._seen.items():
             owner = file if seen.claim is None else owners[seen.claim]
-            key = (seen.digest, digests[str(Path(file).parent)], owner)
+            key = (seen.digest, self._defaults[str(Path(file).parent)], owner)
             if self._written.get(file) != key:
                 self._write(root, file, key[1], None if owner == file else owner)
                 self._written[file] = key
         self._remove_orphans(root)
+
+    def is_current(self, root: Path) -> bool:
+        """Whether no pipeline file or defaults changed since the last refresh; reads no pipeline file.
+
+        Errors:
+            OSError: the folder is not there, or may not be read.
+        """
+        stamps = dict(list_pipeline_files(root))
+        return stamps == {file: seen.stamp for file, seen in self._seen.items()} and self._defaults == (
+            _digest_all_defaults(root, stamps)
+        )
 
     @property
     def _janitor_path(self) -> Path:
@@ -168,6 +180,12 @@ def _point(link: Path, root: Path) -> None:
     fresh = link.with_name(f".{link.name}.{os.getpid()}.{os.urandom(4).hex()}")
     fresh.symlink_to(root, target_is_directory=True)
     fresh.replace(link)
+
+
+def _digest_all_defaults(root: Path, files: Iterable[str]) -> dict[str, str]:
+    """Folder of pipeline files → digest of the defaults behind them."""
+    one_each = {str(Path(file).parent): file for file in files}
+    return {folder: _digest_defaults(root, file) for folder, file in one_each.items()}
 
 
 def _digest_defaults(root: Path, file: str) -> str:

@@ -20,7 +20,6 @@ from git import GitCommandError, Repo
 from airloom.errors import ConfigError, UnavailableError
 from airloom.settings import load_settings
 from airloom_airflow.bundles.dag_files import DagFiles
-from airloom_airflow.speedups.version_index import use_version_index
 
 if TYPE_CHECKING:
     from airflow.dag_processing.bundles.base import BundleVersion
@@ -94,6 +93,8 @@ class GitPipelineDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Follow the branch or tag; touches only the DAG files whose pipeline or defaults changed."""
+        from airloom_airflow.speedups.version_index import use_version_index  # no task needs it
+
         use_version_index()
         try:
             self._repository.refresh()

@@ -1,24 +1,29 @@
 """The DAG bundle of a folder of pipeline files: from an image or a volume, or a bucket's prefix, kept in step.
 
-The DAG processor calls `refresh`. A task calls only `initialize`, in whose process Airflow has said which DAG it is
-for: that one's DAG file is made then and there, so that a worker needs no disk in common with the DAG processor, and
-pays the same however many pipelines there are. Everybody else's `initialize` makes two folders.
+The DAG processor calls `refresh`, where something changed. A task calls only `initialize`, in whose process Airflow has
+said which DAG it is for: that one's DAG file is made then and there, so that a worker needs no disk in common with the
+DAG processor, and pays the same however many pipelines there are. Everybody else's `initialize` makes two folders.
 """
 
 from __future__ import annotations
 
+import math
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle
 from airflow.sdk import get_parsing_context
 
-from airloom.errors import ConfigError
+from airloom.errors import AirloomError, ConfigError
 from airloom.settings import load_settings
 from airloom_airflow.bundles.bucket import BucketMirror
 from airloom_airflow.bundles.claims import split_dag_id
 from airloom_airflow.bundles.dag_files import DagFiles
-from airloom_airflow.speedups.version_index import use_version_index
+
+_ANYWAY_SECONDS = 600
+"""Between two refreshes at most: they mend what a hand, or another DAG processor, did to the DAGs meanwhile."""
 
 
 class PipelineDagBundle(BaseDagBundle):
@@ -26,7 +31,7 @@ class PipelineDagBundle(BaseDagBundle):
 
     Args:
         pipelines: the folder, or `s3://bucket/prefix`; left out, `AIRLOOM_PIPELINES`.
-        kwargs: Airflow's own: name, refresh_interval (seconds), …
+        kwargs: Airflow's own: name, refresh_interval (seconds, between two looks for changes), …
 
     Errors:
         ConfigError: on refresh, there is no such folder or prefix; the DAGs stay as they are.
@@ -36,6 +41,7 @@ class PipelineDagBundle(BaseDagBundle):
     supports_versioning = False
 
     def __init__(self, *, pipelines: str | None = None, **kwargs: Any) -> None:
+        self._looked_at, self._refreshed_at = -math.inf, -math.inf
         super().__init__(**kwargs)
         settings = load_settings()
         in_bucket = pipelines is not None and pipelines.startswith("s3://")
@@ -48,6 +54,25 @@ class PipelineDagBundle(BaseDagBundle):
     @property
     def path(self) -> Path:
         return self._files.path
+
+    @property
+    def refresh_interval(self) -> int:
+        """Seconds that a refresh is to be younger than for there to be none: Airflow's DAG processor asks before each.
+
+        At every refresh Airflow goes through all files and all DAGs that there are, so there is none while nothing
+        changed. That takes a look at the files' metadata, as often as the interval that was given.
+        """
+        if self._refreshed_at == -math.inf:
+            return self._interval
+        now = time.monotonic()
+        if now - self._looked_at < self._interval:
+            return sys.maxsize
+        self._looked_at = now
+        return 0 if now - self._refreshed_at >= _ANYWAY_SECONDS or not self._is_current() else sys.maxsize
+
+    @refresh_interval.setter
+    def refresh_interval(self, seconds: int) -> None:
+        self._interval = seconds
 
     def get_current_version(self) -> None:
         return None
@@ -62,6 +87,8 @@ class PipelineDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Bring the DAG files up to date; touches only those whose pipeline or defaults changed."""
+        from airloom_airflow.speedups.version_index import use_version_index  # no task needs it
+
         use_version_index()
         with self.lock():
             if self._bucket:
@@ -71,3 +98,14 @@ class PipelineDagBundle(BaseDagBundle):
                     f"the folder of pipeline files {self._root} is not there. Make it, or set AIRLOOM_PIPELINES."
                 )
             self._files.refresh(self._root)
+        self._looked_at = self._refreshed_at = time.monotonic()
+
+    def _is_current(self) -> bool:
+        """Whether a refresh would find all as it is; False too where it would say what is wrong."""
+        try:
+            with self.lock():
+                if self._bucket:
+                    self._bucket.sync()
+                return self._files.is_current(self._root)
+        except (AirloomError, OSError):
+            return False

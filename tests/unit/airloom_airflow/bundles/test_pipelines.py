@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
+from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag
 from tests.unit.airloom_airflow.pipelines import FULL, MINIMAL, write_pipeline
 
@@ -399,6 +405,74 @@ def test_a_folder_that_is_gone_keeps_the_dags(bundle, pipelines):
     with pytest.raises(ConfigError, match="AIRLOOM_PIPELINES"):
         bundle.refresh()
     assert set(list_stubs(bundle)) == {f"ops/{path.name}.py"}
+
+
+@pytest.fixture
+def dag_processor(pipelines, monkeypatch, make_bundle):
+    """Airflow's own, which runs no file: gives what it knows after it was time to refresh."""
+    from airflow.dag_processing.manager import DagFileProcessorManager
+
+    bundle = {"name": "airloom", "classpath": "airloom_airflow.bundles.PipelineDagBundle"}
+    arguments = {"pipelines": str(pipelines), "refresh_interval": 0}
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([{**bundle, "kwargs": arguments}]))
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL", "0")
+    processor = DagFileProcessorManager(max_runs=1)
+    processor.sync_bundles() if hasattr(processor, "sync_bundles") else DagBundlesManager().sync_bundles_to_db()
+    processor._dag_bundles = list(DagBundlesManager().get_all_dag_bundles())
+    searched = create_autospec(processor._find_files_in_bundle, side_effect=processor._find_files_in_bundle)
+    monkeypatch.setattr(DagFileProcessorManager, "_find_files_in_bundle", staticmethod(searched))
+    known: dict[str, set[Any]] = {}
+
+    def refresh() -> tuple[bool, set[str]]:
+        """Whether it went through all files, and the DAG files that it knows."""
+        searched.reset_mock()
+        processor._refresh_dag_bundles(known_files=known)
+        return searched.called, {str(file.rel_path) for file in known["airloom"]}
+
+    return refresh
+
+
+def test_the_dag_processor_goes_through_all_files_only_where_something_changed(dag_processor, pipelines):
+    write_pipeline(pipelines, "one")
+    assert dag_processor() == (True, {"ops/one.yaml.py"})
+    assert dag_processor() == (False, {"ops/one.yaml.py"})
+    write_pipeline(pipelines, "two")
+    assert dag_processor() == (True, {"ops/one.yaml.py", "ops/two.yaml.py"})
+    (pipelines / "ops" / "one.yaml").unlink()
+    assert dag_processor() == (True, {"ops/two.yaml.py"})
+    write_pipeline(pipelines, "two", text=FULL)
+    assert dag_processor()[0]
+    (pipelines / "defaults.yaml").write_text("spec: {retries: 1}\n")
+    assert dag_processor()[0]
+    assert not dag_processor()[0]
+
+
+def test_the_dag_processor_goes_through_all_files_every_ten_minutes_anyway(dag_processor, pipelines, monkeypatch):
+    write_pipeline(pipelines, "one")
+    assert dag_processor()[0]
+    assert not dag_processor()[0]
+    monkeypatch.setattr("airloom_airflow.bundles.pipelines._ANYWAY_SECONDS", 0)
+    assert dag_processor()[0]
+
+
+def test_it_looks_for_changes_no_more_often_than_it_was_told_to(make_bundle, pipelines, monkeypatch):
+    bundle = make_bundle()
+    assert bundle.refresh_interval == 1
+    bundle.refresh()
+    write_pipeline(pipelines, "one")
+    now = time.monotonic()
+    assert bundle.refresh_interval == sys.maxsize
+    monkeypatch.setattr("airloom_airflow.bundles.pipelines.time.monotonic", lambda: now + 2)
+    assert bundle.refresh_interval == 0
+
+
+def test_a_folder_that_is_gone_is_something_to_refresh_for(make_bundle, pipelines):
+    bundle = make_bundle()
+    bundle.refresh_interval = 0
+    bundle.refresh()
+    assert bundle.refresh_interval == sys.maxsize
+    pipelines.rename(pipelines.with_name("elsewhere"))
+    assert bundle.refresh_interval == 0
 
 
 def test_a_pipelines_every_family_is_loaded(bundle, pipelines):
