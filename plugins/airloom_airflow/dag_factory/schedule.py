@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, AssetAll, AssetAny
@@ -26,7 +27,13 @@ def build_schedule(pipeline: Pipeline, plan: DagPlan) -> Any:
 
 def build_asset(pipeline: Pipeline, kind: AssetKind) -> Asset:
     """The Airflow asset behind one of the pipeline's kinds."""
-    return Asset(asset_uri(pipeline, kind))
+    return _build_asset(asset_uri(pipeline, kind))
+
+
+@functools.lru_cache(maxsize=8)
+def _build_asset(uri: str) -> Asset:
+    """One object for the DAGs of a pipeline that name it: Airflow takes its address apart each time it is made."""
+    return Asset(uri)
 
 
 def _build_others(schedule: Schedule) -> Any:
