@@ -140,7 +140,7 @@ format: setup ## Let ruff put the code in its form
 bench: setup $(VENV)/bench/.ready ## Measure against the goals, side by side; writes build/bench.json
 	$(STAGES)/python -m tests.bench
 
-bench-large: setup $(VENV)/bench/.ready ## The DAG processor with 5,000 pipelines
+bench-large: setup $(VENV)/executors/.ready ## The DAG processor with 5,000 pipelines, on Postgres (root, Debian)
 	$(STAGES)/python -m tests.bench large
 
 bench-cluster: setup ## Stages as pods beside stock KubernetesPodOperator, on a cluster of its own

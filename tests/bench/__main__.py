@@ -1,8 +1,8 @@
 """`python -m tests.bench`: every figure that Airloom promises, each beside a peer or a limit, in one run.
 
 Writes `build/bench.json`. A missed figure is told, and is no failure; a measurement that breaks is one. Named
-measurements are taken alone, and written to a file of their own: `python -m tests.bench large` takes 5,000 pipelines
-through Airflow's DAG processor and writes `build/bench-large.json`.
+measurements are taken alone, and their figures take the place of what the file had of them: `python -m tests.bench
+large` takes 5,000 pipelines through Airflow's DAG processor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tests.bench.cluster import measure_cluster
 from tests.bench.figures import Figure, print_figures, write_figures
 from tests.bench.flights import measure_flights
 from tests.bench.parse import measure_fresh_disk, measure_parse, measure_reparse
-from tests.bench.processor import measure_large, measure_processor
+from tests.bench.processor import measure_processor
+from tests.bench.processor_on_postgres import measure_large
 from tests.bench.runs import measure_runs
 from tests.bench.scale import measure_scale
 from tests.bench.setup_and_demo import measure_setup_and_demo
@@ -46,18 +47,19 @@ def main(names: list[str]) -> int:
         print(f"there is no measurement {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     console = Console(width=130, highlight=False)
-    figures: list[Figure] = []
+    figures: dict[str, list[Figure]] = {}
     broken = []
     for name in names or _MEASUREMENTS:
         started = time.monotonic()
         try:
-            figures.extend(known[name]())
+            for figure in known[name]():
+                figures.setdefault(name, []).append(figure)
         except Exception:
             traceback.print_exc()
             broken.append(name)
         console.print(f"{name}: {time.monotonic() - started:.0f} s")
-    print_figures(console, figures)
-    write_figures(Path("build") / f"{'-'.join(['bench', *names])}.json", figures)
+    print_figures(console, (figure for found in figures.values() for figure in found))
+    write_figures(Path("build") / "bench.json", figures)
     if broken:
         console.print(f"broken: {', '.join(broken)}")
     return 1 if broken else 0

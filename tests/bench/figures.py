@@ -59,10 +59,14 @@ def build_without(name: str, seconds: float, with_them: float) -> Figure:
     return Figure(f"{name}, without speedups", seconds, "s", "with them", with_them, None)
 
 
-def write_figures(path: Path, figures: Iterable[Figure]) -> None:
-    """All figures as a JSON list."""
+def write_figures(path: Path, figures: Mapping[str, Iterable[Figure]]) -> None:
+    """Figures by measurement → a JSON list, in which those of measurements that were not taken stay as they were."""
+    kept = json.loads(path.read_text()) if path.exists() else []
+    fresh = [{"measurement": name, **figure.to_json()} for name, found in figures.items() for figure in found]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([figure.to_json() for figure in figures], indent=2) + "\n")
+    path.write_text(
+        json.dumps([*(one for one in kept if one.get("measurement") not in figures), *fresh], indent=2) + "\n"
+    )
 
 
 def print_figures(console: Console, figures: Iterable[Figure]) -> None:

@@ -18,9 +18,10 @@ def test_a_goal_is_met_up_to_its_ratio(value: float, met: bool) -> None:
 
 
 def test_figures_are_written_as_a_list_with_their_ratios(tmp_path: Path) -> None:
-    write_figures(tmp_path / "build" / "bench.json", [Figure("demo", 150.0, "s", "limit", 300.0, 1.0)])
+    write_figures(tmp_path / "build" / "bench.json", {"demo": [Figure("demo", 150.0, "s", "limit", 300.0, 1.0)]})
     (found,) = json.loads((tmp_path / "build" / "bench.json").read_text())
     assert found == {
+        "measurement": "demo",
         "name": "demo",
         "value": 150.0,
         "unit": "s",
@@ -30,6 +31,14 @@ def test_figures_are_written_as_a_list_with_their_ratios(tmp_path: Path) -> None
         "goal": 1.0,
         "met": True,
     }
+
+
+def test_figures_of_a_measurement_replace_its_own_alone(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    write_figures(path, {"parse": [Figure("few", 1.0, "s", "limit", 1.0, None)], "large": []})
+    write_figures(path, {"large": [Figure("many", 1.0, "s", "limit", 1.0, None)]})
+    write_figures(path, {"large": [Figure("more", 1.0, "s", "limit", 1.0, None)]})
+    assert [figure["name"] for figure in json.loads(path.read_text())] == ["few", "more"]
 
 
 def test_a_missed_figure_is_no_failure(bench: Callable[..., list[dict[str, Any]]]) -> None:

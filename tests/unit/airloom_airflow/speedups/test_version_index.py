@@ -80,13 +80,13 @@ def test_it_finds_what_airflow_finds(session: Session, turn: Callable[[str], Non
 
 
 @pytest.mark.parametrize(("wish", "tables"), [("off", {"dag_code", "serialized_dag"}), ("on", set())])
-def test_no_table_is_gone_through(
-    session: Session, turn: Callable[[str], None], wish: str, tables: set[str]
-) -> None:
+def test_no_table_is_gone_through(session: Session, turn: Callable[[str], None], wish: str, tables: set[str]) -> None:
     turn(wish)
     asked: list[tuple[str, Any]] = []
     connection = session.connection()
-    event.listen(connection, "before_cursor_execute", lambda _c, _cursor, text, values, *_: asked.append((text, values)))
+    event.listen(
+        connection, "before_cursor_execute", lambda _c, _cursor, text, values, *_: asked.append((text, values))
+    )
     _look_up(session)
     plan = [str(row[-1]) for text, values in list(asked) for row in _explain(connection, text, values)]
     assert {table for table in ("dag_code", "serialized_dag", "dag_version") if f"SCAN {table}" in plan} == tables
