@@ -93,9 +93,9 @@ class GitPipelineDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Follow the branch or tag; touches only the DAG files whose pipeline or defaults changed."""
-        from airloom_airflow.speedups.version_index import use_version_index  # no task needs it
+        from airloom_airflow.bundles.dag_processor import prepare_dag_processor  # no task needs it
 
-        use_version_index()
+        prepare_dag_processor()
         try:
             self._repository.refresh()
         except GitCommandError as error:

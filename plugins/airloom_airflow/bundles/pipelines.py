@@ -87,9 +87,9 @@ class PipelineDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Bring the DAG files up to date; touches only those whose pipeline or defaults changed."""
-        from airloom_airflow.speedups.version_index import use_version_index  # no task needs it
+        from airloom_airflow.bundles.dag_processor import prepare_dag_processor  # no task needs it
 
-        use_version_index()
+        prepare_dag_processor()
         with self.lock():
             if self._bucket:
                 self._bucket.sync()

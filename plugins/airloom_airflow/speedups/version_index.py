@@ -1,4 +1,4 @@
-"""Lets the DAG processor find a DAG's latest code and latest serialized form by an index. The bundles turn it on.
+"""Lets the DAG processor find a DAG's latest code and latest serialized form by an index. `bundles` turns it on.
 
 Airflow's tables `dag_code` and `serialized_dag` have no index by DAG (to 3.3.2). For each file that it reads, its DAG
 processor goes through the second once and through the first once a DAG, so that its rate falls as they grow. Both have
@@ -9,7 +9,6 @@ two indices and is not in 3.3.2. It can go with the version that has them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ TESTED = ("3.3.2",)
 """Versions of Airflow: `tests/unit/airloom_airflow/speedups/test_version_index.py`, and `make bench-large`."""
 
 
-@functools.cache
 def use_version_index() -> None:
     """Have this process look up DAGs' latest rows so. Once is enough."""
     if not is_on("way to a DAG's latest rows", TESTED):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -453,6 +454,22 @@ def test_the_dag_processor_goes_through_all_files_every_ten_minutes_anyway(dag_p
     assert not dag_processor()[0]
     monkeypatch.setattr("airloom_airflow.bundles.pipelines._ANYWAY_SECONDS", 0)
     assert dag_processor()[0]
+
+
+def test_what_builds_dags_is_loaded_before_the_dag_processor_forks_and_not_by_a_task(database, pipelines):
+    write_pipeline(pipelines, "one")
+    program = f"""
+import sys
+from airloom_airflow.bundles import PipelineDagBundle
+bundle = PipelineDagBundle(name="airloom", pipelines={str(pipelines)!r})
+bundle.initialize()
+wanted = {{"airloom_airflow.bundles.pipeline_file", "airloom_airflow.operators.stage_subprocess"}}
+print(wanted & set(sys.modules))
+bundle.refresh()
+print(wanted - set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines().count("set()") == 2, done.stdout + done.stderr
 
 
 def test_it_looks_for_changes_no_more_often_than_it_was_told_to(make_bundle, pipelines, monkeypatch):

@@ -23,15 +23,23 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+_OWN = [
+    (model, name, vars(model)[name])
+    for model, name in ((DagCode, "_latest_dagcode_select"), (SerializedDagModel, "_prefetch_dag_write_metadata"))
+    if name in vars(model)
+]
+"""Airflow's own look-ups, kept before any test has turned it on in this process."""
+
+
 @pytest.fixture
 def turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Does as the environment wishes; Airflow's own look-ups are back when the test is over."""
-    for model, name in ((DagCode, "_latest_dagcode_select"), (SerializedDagModel, "_prefetch_dag_write_metadata")):
-        monkeypatch.setattr(model, name, vars(model)[name])
+    """Does as the environment wishes, and finds Airflow's own."""
+    for model, name, own in _OWN:
+        monkeypatch.setattr(model, name, own)
 
     def turn(wish: str) -> None:
         monkeypatch.setenv(switch.VARIABLE, wish)
-        version_index.use_version_index.__wrapped__()
+        version_index.use_version_index()
 
     return turn
 
