@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 
+from airflow.sdk import Asset
+
 from airloom.errors import AirloomError
 from airloom.settings import load_runtime
 from airloom_airflow.bundles import pipeline_file as pipeline_file  # loaded for those who are forked from here
@@ -20,8 +22,10 @@ from airloom_airflow.speedups.version_index import use_version_index
 def prepare_dag_processor() -> None:
     """Load here what builds DAGs, and look up what Airflow knows of them by an index.
 
-    Loaded in each file's process anew, it is a quarter of all that the DAG processor does for a file.
+    Loaded in each file's process anew, it is a quarter of all that the DAG processor does for a file, and with Amazon's
+    provider installed most of it: at the first asset Airflow loads what each provider says of assets' addresses.
     """
     use_version_index()
+    Asset("airloom://loads/the/providers")
     with contextlib.suppress(AirloomError, ImportError):  # each file's import error says so
         find_stage_operator(load_runtime())

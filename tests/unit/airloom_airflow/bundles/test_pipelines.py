@@ -457,7 +457,7 @@ def test_the_dag_processor_goes_through_all_files_every_ten_minutes_anyway(dag_p
 
 
 def test_what_builds_dags_is_loaded_before_the_dag_processor_forks_and_not_by_a_task(database, pipelines):
-    write_pipeline(pipelines, "one")
+    write_pipeline(pipelines, "one", text=FULL)
     program = f"""
 import sys
 from airloom_airflow.bundles import PipelineDagBundle
@@ -467,9 +467,13 @@ wanted = {{"airloom_airflow.bundles.pipeline_file", "airloom_airflow.operators.s
 print(wanted & set(sys.modules))
 bundle.refresh()
 print(wanted - set(sys.modules))
+from airloom_airflow.bundles.pipeline_file import build_dags
+loaded = set(sys.modules)
+build_dags({str(pipelines / "ops" / "one.yaml")!r}, {str(pipelines)!r})
+print({{name for name in set(sys.modules) - loaded if name.startswith("airflow.providers")}})
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines().count("set()") == 2, done.stdout + done.stderr
+    assert done.stdout.splitlines().count("set()") == 3, done.stdout + done.stderr
 
 
 def test_it_looks_for_changes_no_more_often_than_it_was_told_to(make_bundle, pipelines, monkeypatch):
