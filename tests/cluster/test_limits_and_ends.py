@@ -206,11 +206,8 @@ def test_the_api_server_may_be_away_at_a_stages_end(
 def test_a_full_quota_is_waited_for(installation: Installation) -> None:
     installation.cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", given=QUOTA)
     try:
-        is_counted = lambda: (
-            "pods"
-            in installation.cluster.kubectl("-n", NAMESPACE, "get", "quota", "full", "-o", "jsonpath={.status.hard}")
-        )
-        installation.cluster.wait(is_counted, "the quota is counted")
+        counted = ("-n", NAMESPACE, "get", "quota", "full", "-o", "jsonpath={.status.hard}")
+        installation.cluster.wait(lambda: "pods" in installation.cluster.kubectl(*counted), "the quota is counted")
         run = installation.start("small")
         installation.cluster.wait(lambda: "exceeded quota: full" in run.log("ingest"), "the quota's words")
     finally:
