@@ -38,8 +38,8 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
 
 
 tells_callbacks_why = pytest.mark.skipif(
-    Version(airflow_version) < Version("3.2"),
-    reason="DAG.test of Airflow 3.1, unlike its workers, says not why a task fails",
+    Version(airflow_version) < Version("3.3"),
+    reason="DAG.test of Airflow 3.1 and 3.2, unlike their workers, says not why a task fails",
 )
 
 ALL = notify("failure", "refusal", "breach", "promotion")
