@@ -18,6 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from airloom.errors import ConfigError, Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, join_path, load_document
+from airloom.spec.pod_template import check_pod_template
 from airloom.spec.section import MAX_INTEGER, Name, Seconds, Section
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
@@ -112,7 +113,8 @@ class Profile(Section):
     resourceClaims: tuple[dict[str, str], ...] = ()
     """Dynamic Resource Allocation: `{name, resourceClaimName}` or `{name, resourceClaimTemplateName}`."""
     podTemplate: dict[str, Any] = Field(default_factory=dict)
-    """Verbatim `{metadata, spec}` of a pod, merged over everything else; the container `stage` by its name."""
+    """Verbatim `{metadata, spec}` of a pod, merged over all but what Airloom finds its pods by (their name, namespace
+    and `airloom.io/` labels) and goes by when they end (`restartPolicy`); the container `stage` by its name."""
 
 
 class Images(Section):
@@ -386,6 +388,7 @@ def _check(cluster: Cluster) -> Iterator[Complaint]:
     """What one part of the file says of another."""
     for name, profile in cluster.profiles.items():
         place = ("spec", "profiles", name)
+        yield from check_pod_template(profile.podTemplate, (*place, "podTemplate"))
         if profile.cluster is not None and profile.cluster not in cluster.clusters:
             yield Complaint((*place, "cluster"), _unknown_cluster(profile.cluster, cluster.clusters), False)
             continue
