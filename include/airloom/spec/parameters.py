@@ -80,6 +80,9 @@ class ScoreParameters(WindowParameters):
     """Rows to score, instead of `score.source`: a file source, as a pipeline file names it, below the data root."""
     sink: Sink | None = None
     """Where they go, instead of `score.sink`: below the data root."""
+    window_end: Moment | None = None
+    """Leave out the rows from this time on (ISO 8601). Empty: the end of a backfill run's data interval, and of a
+    scheduled run's where `score.window_days` is given; else none is left out."""
 
     @field_validator("source", "sink")
     @classmethod

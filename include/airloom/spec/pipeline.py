@@ -223,7 +223,8 @@ class Score(Section):
     sink: Sink
     """Where the rows go, with their predictions."""
     window_days: Days | None = Field(default=None, gt=0)
-    """Score only the rows of this many days before the newest `data.timestamp`. Left out: all."""
+    """Score only the rows of this many days before the newest `data.timestamp`; in a scheduled run, before its data
+    interval's end. Left out: all, also those of days to come."""
     schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `score` DAG. Left out: by hand."""
     compute: Name | None = None
