@@ -23,6 +23,8 @@ from airloom.spec.document import Document, Key, Place, join_path, load_document
 from airloom.spec.pipeline import Pipeline
 
 DEFAULTS_FILE = "defaults.yaml"
+MISNAMED_DEFAULTS_FILE = "defaults.yml"
+"""Refused wherever it would be thought to count: pipeline files may end so, the one file of defaults may not."""
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -168,6 +170,9 @@ def _load_layers(path: Path, root: Path | None, team: str | None) -> list[Docume
     findings: list[Finding] = []
     defaults = [] if root is None else [root / DEFAULTS_FILE, *([root / team / DEFAULTS_FILE] if team else [])]
     for place in (*defaults, path):
+        if place is not path and (misnamed := place.with_name(MISNAMED_DEFAULTS_FILE)).exists():
+            message = f"is not read: defaults lie in {DEFAULTS_FILE}; rename it, or remove it"
+            findings.append(Finding(str(misnamed), 0, 0, "", message))
         try:
             document = load_document(place) if place is path else _load_defaults(place)
         except SpecError as error:

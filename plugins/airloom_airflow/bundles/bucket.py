@@ -10,7 +10,7 @@ import logging
 from pathlib import Path, PurePosixPath
 
 from airloom.errors import AirloomError, ConfigError
-from airloom.spec.loader import DEFAULTS_FILE
+from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom_airflow.bundles.claims import Claim, find_claimants, find_named_files, is_pipeline_file, list_named
 from airloom_airflow.bundles.whole_file import replace_file
 from airloom_airflow.objects import list_objects, read_object
@@ -99,4 +99,5 @@ class BucketMirror:
 
 def _is_ours(file: str) -> bool:
     path = PurePosixPath(file)  # of a key with `//`, absolute: it would lie outside the copy
-    return is_pipeline_file(file) or (path.name == DEFAULTS_FILE and len(path.parts) <= 2 and not path.is_absolute())
+    is_defaults = path.name in (DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE)  # the second, so that it is told
+    return is_pipeline_file(file) or (is_defaults and len(path.parts) <= 2 and not path.is_absolute())

@@ -17,7 +17,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from airloom.spec.loader import DEFAULTS_FILE
+from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom_airflow.bundles.claims import (
     Claim,
     Stamp,
@@ -175,6 +175,8 @@ def _digest_defaults(root: Path, file: str) -> str:
     for folder in dict.fromkeys((root, (root / file).parent)):
         content = read_bytes(folder / DEFAULTS_FILE)
         digest.update(b"%d:%s" % (len(content), content))
+        if (folder / MISNAMED_DEFAULTS_FILE).exists():  # a fault of every pipeline file that it lies behind
+            digest.update(MISNAMED_DEFAULTS_FILE.encode())
     return digest.hexdigest()[:16]
 
 

@@ -293,3 +293,14 @@ def test_a_pipeline_is_read_in_a_fraction_of_a_parses_budget() -> None:
         load_pipeline(path, path.parents[1], "demo")
         spent.append(time.perf_counter() - started)
     assert min(spent) < 0.025
+
+
+@pytest.mark.parametrize("place", ["", "examples/"])
+def test_defaults_under_another_name_are_refused_rather_than_ignored(tmp_path: Path, write: Write, place: str) -> None:
+    path = write("examples/iris.yaml", MINIMAL)
+    misnamed = write(f"{place}defaults.yml", "spec: {retries: 4}\n")
+    (finding,) = findings_of(path, root=tmp_path)
+    assert (finding.file, finding.line) == (str(misnamed), 0)
+    assert finding.message == "is not read: defaults lie in defaults.yaml; rename it, or remove it"
+    misnamed.rename(misnamed.with_suffix(".yaml"))
+    assert load_pipeline(path, tmp_path).spec.retries == 4

@@ -79,6 +79,15 @@ def test_the_dag_processor_keeps_in_step_with_the_bucket(make_bundle, prefix):
     assert {path.name for path in before} == {"one.yaml.py", "two.yaml.py"}
 
 
+def test_defaults_under_another_name_are_told_from_a_bucket_too(make_bundle, prefix):
+    prefix.put_pipeline("one")
+    prefix.put("ops/defaults.yml", "spec: {retries: 4}\n")
+    bundle = make_bundle()
+    bundle.refresh()
+    [message] = load(bundle).import_errors.values()
+    assert "ops/defaults.yml: is not read: defaults lie in defaults.yaml" in message
+
+
 def test_a_key_with_two_slashes_is_written_nowhere(make_bundle, prefix, tmp_path):
     prefix.put_pipeline("one")
     outside = f"airloom-outside-{tmp_path.parent.name}-{tmp_path.name}"

@@ -93,6 +93,23 @@ def test_changed_defaults_rewrite_the_dag_files_before_them(bundle, pipelines):
     assert {name for name in after if after[name] != before[name]} == {"ops/one.yaml.py"}
 
 
+def test_defaults_under_another_name_are_the_import_error_of_those_that_they_would_be_behind(bundle, pipelines):
+    write_pipeline(pipelines, "one")
+    write_pipeline(pipelines, "two", team="other")
+    bundle.refresh()
+    before = list_stubs(bundle)
+    misnamed = pipelines / "ops" / "defaults.yml"
+    misnamed.write_text("spec: {retries: 4}\n")
+    bundle.refresh()
+    assert {name for name, time in list_stubs(bundle).items() if time != before[name]} == {"ops/one.yaml.py"}
+    bag = load(bundle)
+    assert set(bag.dags) == {"other__two__train"}
+    assert bag.import_errors["ops/one.yaml.py"].startswith(f"{misnamed}: is not read: defaults lie in defaults.yaml")
+    misnamed.unlink()
+    bundle.refresh()
+    assert load(bundle).import_errors == {}
+
+
 def test_a_removed_pipeline_takes_its_dag_file_along(bundle, make_bundle, pipelines):
     first, second = write_pipeline(pipelines, "one"), write_pipeline(pipelines, "two")
     write_pipeline(pipelines, "three")
