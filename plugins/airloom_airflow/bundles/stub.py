@@ -24,6 +24,14 @@ from airloom_airflow.bundles.pipeline_file import build_stub_dags
 globals().update(build_stub_dags(__file__, {file!r}{owner}))
 """
 
+_REFUSAL = """\
+{mark} Rename the pipeline file instead:
+# {shown}
+from airloom.errors import SpecError
+
+raise SpecError({message!r})
+"""
+
 JANITOR = """\
 # An Airflow DAG file that Airloom made: stages run as pods here, and this takes away those that nobody waits for.
 from airloom_airflow.dag_factory.janitor import build_janitor_dag
@@ -63,6 +71,16 @@ def build_stub(stub: Stub) -> str:
         environment=_one_line(str(stub.environment)),
         owner="" if stub.owner is None else f", owner={stub.owner!r}",
     )
+
+
+def build_refusal(shown: str, message: str) -> str:
+    """The text of the DAG file that stands for a pipeline file whose name is refused: it is the import error.
+
+    Args:
+        shown: the pipeline file's path, printable.
+        message: what is wrong with it, and what to do.
+    """
+    return _REFUSAL.format(mark=MARK, shown=shown, message=f"{shown}: {message}")
 
 
 def _one_line(text: str) -> str:
