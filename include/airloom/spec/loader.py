@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from airloom.errors import Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, Key, Place, join_path, load_document, shorten
+from airloom.spec.file_names import refuse_name, show_name
 from airloom.spec.pipeline import Pipeline
 
 DEFAULTS_FILE = "defaults.yaml"
@@ -158,7 +159,10 @@ def _find_team(path: Path, root: Path | None) -> str | None:
     for spell in (Path.absolute, Path.resolve):  # links are followed only where the path as given does not do
         file, folder = spell(path), spell(root)
         if file.is_relative_to(folder):
-            parts = file.relative_to(folder).parts
+            below = file.relative_to(folder)
+            if (refused := refuse_name(below.as_posix())) is not None:
+                raise SpecError(findings=[Finding(show_name(str(path)), 0, 0, "", refused)])
+            parts = below.parts
             return parts[0] if len(parts) > 1 else None
     message = f"is not below the folder of pipeline files, {root}; move it there, or give another root"
     raise SpecError(findings=[Finding(str(path), 0, 0, "", message)])

@@ -3,9 +3,9 @@
 
 Airflow's configuration names `airloom_airflow.bundles.PipelineDagBundle` or
 `airloom_airflow.bundles.git.GitPipelineDagBundle`; a DAG file may call `load_pipelines`. `dag_files` keeps one small
-DAG file for each pipeline file, `stub` is its text, `pipeline_file` what it calls, `names` which names of files will
-do, `claims` which file has which pipeline, `records` what Airflow's database knows of that, `bucket` a copy of a
-bucket's files. Not here: what a DAG looks like (`dag_factory`).
+DAG file for each pipeline file, `stub` is its text, `pipeline_file` what it calls, `claims` which file has which
+pipeline, `records` what Airflow's database knows of that, `bucket` a copy of a bucket's files. Not here: what a DAG
+looks like (`dag_factory`).
 """
 
 from typing import TYPE_CHECKING, Any

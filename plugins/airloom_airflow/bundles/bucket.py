@@ -10,9 +10,9 @@ import logging
 from pathlib import Path, PurePosixPath
 
 from airloom.errors import AirloomError, ConfigError
+from airloom.spec.file_names import is_team, refuse_name
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom_airflow.bundles.claims import Claim, find_claimants, find_named_files, is_pipeline_file, list_named
-from airloom_airflow.bundles.names import is_team, refuse_name
 from airloom_airflow.bundles.whole_file import replace_file
 from airloom_airflow.objects import list_objects, read_object
 

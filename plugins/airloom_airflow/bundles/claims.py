@@ -20,7 +20,7 @@ from typing import Any
 
 from airloom.errors import SpecError
 from airloom.spec.document import parse_document
-from airloom_airflow.bundles.names import is_team, refuse_name
+from airloom.spec.file_names import is_team, refuse_name
 
 SUFFIXES = (".yaml", ".yml")
 Stamp = tuple[int, int, int]
@@ -111,7 +111,7 @@ def list_named(claim: Claim) -> list[str]:
 def list_pipeline_files(root: Path) -> Iterator[tuple[str, Stamp]]:
     """Every pipeline file in the root and in its folders, as a path below the root; defaults and hidden names left out.
 
-    The stamp changes where the file does. Among them may be names that `names` refuses.
+    The stamp changes where the file does. Among them may be names that are refused (`airloom.spec.file_names`).
     """
     teams = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     for folder in (root, *teams):

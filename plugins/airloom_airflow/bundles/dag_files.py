@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from airloom.spec.file_names import refuse_name, show_name
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom_airflow.bundles.claims import (
     Claim,
@@ -29,9 +30,8 @@ from airloom_airflow.bundles.claims import (
     read_claim,
     split_dag_id,
 )
-from airloom_airflow.bundles.names import build_stub_name, refuse_name, show_name
 from airloom_airflow.bundles.records import load_families, load_owners
-from airloom_airflow.bundles.stub import JANITOR, MARK, Stub, build_refusal, build_stub
+from airloom_airflow.bundles.stub import JANITOR, MARK, Stub, build_refusal, build_stub, build_stub_name
 from airloom_airflow.bundles.whole_file import replace_file
 
 _log = logging.getLogger(__name__)

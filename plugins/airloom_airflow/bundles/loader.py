@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import get_parsing_context
 
-from airloom.errors import AirloomError, ConfigError, SpecError
+from airloom.errors import AirloomError, ConfigError
 from airloom.settings import load_settings
+from airloom.spec.file_names import refuse_name, show_name
 from airloom_airflow.bundles.claims import (
     Claim,
     choose_owner,
@@ -34,7 +35,6 @@ from airloom_airflow.bundles.claims import (
     read_claim,
     split_dag_id,
 )
-from airloom_airflow.bundles.names import refuse_name, show_name
 from airloom_airflow.bundles.pipeline_file import build_dags, refuse_newcomer
 from airloom_airflow.dag_factory.broken import broken_dag_id, build_broken_dag
 from airloom_airflow.dag_factory.janitor import JANITOR_DAG_ID, build_janitor_dag
@@ -95,8 +95,6 @@ def _find_owners(root: Path, team: str | None) -> list[tuple[str, str]]:
 def _build(root: Path, file: str, owner: str, environment: str | None) -> dict[str, DAG]:
     shown = show_name(file)
     try:
-        if (message := refuse_name(file)) is not None:
-            raise SpecError(f"{root / shown}: {message}")
         if owner != file:
             raise refuse_newcomer(root / file, root / owner)
         return build_dags(root / file, root, environment)

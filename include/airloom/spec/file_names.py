@@ -1,12 +1,11 @@
-"""Names of pipeline files: which are refused, how they are shown, and what their DAG files are called. Pure.
+"""Names of pipeline files: which will do, and how they are shown. Pure.
 
-`dag_files`, `loader` and `bucket` ask it, so that a name which a disk, a database or a log does not take costs its own
-file alone. Not here: which files are pipeline files (`claims`).
+`loader` refuses by it, and the Airflow side's bundles, so that a name which a disk, a log or a database does not take
+costs its own file alone. Not here: which files are pipeline files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import PurePosixPath
@@ -14,11 +13,7 @@ from pathlib import PurePosixPath
 MAX_BYTES = 240
 """Of a file's name: a disk takes 255, and Airflow adds `.py` and `.log` to it."""
 
-REFUSED_FOLDER = "_refused"
-"""Of the DAG files that stand for refused ones: no team is called so."""
-
 _TEAM = re.compile("[a-z0-9]+(?:[_-][a-z0-9]+)*")
-_SHOWN_LENGTH = 100
 
 
 def is_team(folder: str) -> bool:
@@ -55,14 +50,3 @@ def show_name(file: str) -> str:
         return file
     text = os.fsencode(file).decode("utf-8", "backslashreplace")
     return text if text.isprintable() else text.encode("unicode_escape").decode()
-
-
-def shorten_name(file: str) -> str:
-    """A name that every disk, database and log takes: the file's own as far as can be, and of it a digest."""
-    plain = re.sub(r"[^\w.-]", "-", file, flags=re.ASCII)
-    return f"{plain[:_SHOWN_LENGTH]}.{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
-
-
-def build_stub_name(file: str) -> str:
-    """Where the DAG file of a pipeline file lies, below the folder of DAG files."""
-    return f"{file}.py" if refuse_name(file) is None else f"{REFUSED_FOLDER}/{shorten_name(file)}.py"
