@@ -166,7 +166,7 @@ class Installation:
         home.mkdir()
         shutil.copy(self.folder / "secrets" / "secrets.json", home)
         prepare_airflow(home)
-        return Part(name, folder, AIRFLOW, self._environ(name, folder, home))
+        return Part(name, folder, AIRFLOW.parent, self._environ(name, folder, home))
 
     def _environ(self, name: str, folder: Path, home: Path) -> dict[str, str]:
         kept = {
@@ -268,6 +268,17 @@ class Run:
 
         self.installation.wait(ended, f"{self.dag_id} ends", seconds)
         return seen
+
+    def wait_for_lines(self, task_id: str, last: str) -> list[str]:
+        """What a task and its triggers logged after `LINE `, once that is in the log: it is uploaded when they end."""
+        lines: list[str] = []
+
+        def are_uploaded() -> bool:
+            lines[:] = [line.partition("LINE ")[2] for line in self.log(task_id) if "LINE " in line]
+            return last in lines
+
+        self.installation.wait(are_uploaded, f"the log of {task_id} has {last!r}")
+        return lines
 
     def log(self, task_id: str, attempt: int = 1) -> list[str]:
         """One try's log, line by line."""
