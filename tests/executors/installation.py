@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -24,7 +25,7 @@ from tests.executors.servers import Redis
 from tests.executors.shared import AIRFLOW, Shared
 from tests.waiting import wait_until
 
-from airloom.embedded.addresses import port_of
+from airloom.embedded.addresses import host_of, port_of
 from airloom.embedded.airflow_api import AirflowApi
 from airloom.embedded.airflow_environment import USER, build_airflow_environ, load_secrets, prepare_airflow
 from airloom.errors import UnavailableError
@@ -54,13 +55,15 @@ class Installation:
     Args:
         folder: the parts' disks lie below it.
         disk: what lies on every part's disk from the start: pipeline files, data, DAG files, own code.
-        parts: their names.
+        names: of the parts.
+        variables: of every part's environment, beside those that any executor needs.
     """
 
     folder: Path
     shared: Shared
     disk: Path
     names: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -176,6 +179,9 @@ class Installation:
         sections = {
             "DATABASE__SQL_ALCHEMY_CONN": shared.postgres.url,
             "CORE__HOSTNAME_CALLABLE": "own_name.own_name",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
+            "API__HOST": host_of(self.address),
+            "API__BASE_URL": self.address,
             "LOGGING__REMOTE_LOGGING": True,
             "LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{_bucket(self.folder)}/logs",
             "LOGGING__REMOTE_LOG_CONN_ID": "logs",
@@ -203,8 +209,9 @@ class Installation:
             "PYTHONPATH": str(_OWN / "on_every_part"),
             "PYTHONUNBUFFERED": "1",
             "PATH": f"{AIRFLOW.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": f"127.0.0.1,localhost,{host_of(self.address)}",
+            "no_proxy": f"127.0.0.1,localhost,{host_of(self.address)}",
+            **self.variables,
         }
 
     def _celery(self, redis: Redis) -> Mapping[str, object]:
@@ -286,9 +293,15 @@ class Run:
 
 
 @contextmanager
-def run_installation(folder: Path, shared: Shared, disk: Path, names: tuple[str, ...]) -> Iterator[Installation]:
+def run_installation(
+    folder: Path,
+    shared: Shared,
+    disk: Path,
+    names: tuple[str, ...],
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Installation]:
     """Start it; stop it at the end."""
-    made = Installation(folder, shared, disk, names)
+    made = Installation(folder, shared, disk, names, variables)
     try:
         made.start()
         yield made

@@ -48,7 +48,7 @@ def keep_logs() -> None:
 
 
 def upload_at_end() -> None:
-    """Have Airflow's triggerer, run later in this process, upload the logs of unfinished triggers when it is stopped."""
+    """Have Airflow's triggerer, run later in this process, upload logs of unfinished triggers when it is stopped."""
     from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
 
     kill = TriggerRunnerSupervisor.kill
@@ -76,7 +76,9 @@ def _upload_all(logs: dict[int, Any]) -> None:
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     if any(thread.is_alive() for thread in threads):
-        _log.warning("The logs of unfinished triggers took over %g s to upload: some stay on this disk", _UPLOAD_SECONDS)
+        _log.warning(
+            "The logs of unfinished triggers took over %g s to upload: some stay on this disk", _UPLOAD_SECONDS
+        )
 
 
 def _upload(logs: Iterable[Any]) -> None:

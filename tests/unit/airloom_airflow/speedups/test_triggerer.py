@@ -1,5 +1,5 @@
-"""Airflow's triggerer is run in every case, with the arguments given; its pause is changed where the patch is on and the
-executor is Airloom's."""
+"""Airflow's triggerer is run in every case, with the arguments given; its pause is changed where the patch is on and
+the executor is Airloom's."""
 
 from __future__ import annotations
 
