@@ -1,5 +1,5 @@
-"""A second trigger of a try adds to what the first one logged; with remote logging Airflow's own is kept. A triggerer that
-is stopped uploads what its unfinished triggers logged."""
+"""A second trigger of a try adds to what the first one logged; with remote logging Airflow's own is kept. A triggerer
+that is stopped uploads what its unfinished triggers logged."""
 
 from __future__ import annotations
 
