@@ -287,6 +287,12 @@ class Run:
         self.installation.wait(are_uploaded, f"the log of {task_id} has {last!r}")
         return lines
 
+    def read_log_on_disks(self, task_id: str) -> str:
+        """What lies of a task's log on the parts' disks."""
+        folder = f"dag_id={self.dag_id}/run_id={self.run_id}/task_id={task_id}"
+        found = self.installation.folder.glob(f"*/airflow/logs/{folder}/*")
+        return "\n".join(path.read_text() for path in found)
+
     def log(self, task_id: str, attempt: int = 1) -> list[str]:
         """One try's log, line by line."""
         return self.installation.api.task_log(self.dag_id, self.run_id, task_id, attempt).splitlines()

@@ -111,7 +111,9 @@ def test_a_log_is_whole_and_in_order_across_deferral_workers_and_another_trigger
         assert lines == expected, (lines[:5], lines[-5:], len(lines))
 
 
-def test_a_bucket_of_logs_that_is_away_costs_the_logs_of_that_time_and_nothing_else(installation: Installation) -> None:
+def test_a_bucket_of_logs_that_is_away_costs_nothing_but_logs_which_stay_on_their_disks(
+    installation: Installation,
+) -> None:
     versions = count_versions(installation)
     with installation.shared.s3.away():
         training, _ = start_training(installation)
@@ -122,13 +124,17 @@ def test_a_bucket_of_logs_that_is_away_costs_the_logs_of_that_time_and_nothing_e
         assert (training.end(), deferring.end()) == ("success", "success")
     require_once(deferring, "away")
     assert count_versions(installation) == versions + 1
-    for run in (training, deferring):
+    for run, task_ids in ((training, ["train"]), (deferring, deferring.tasks)):
         assert {task["try_number"] for task in run.tasks.values()} == {1}
+        for task_id in task_ids:
+            assert "Could not read served logs" in "\n".join(run.log(task_id)), "Airflow says that it has none"
+    assert "LINE let go" in training.read_log_on_disks("train")
+    for task_id in deferring.tasks:
+        on_disks = deferring.read_log_on_disks(task_id)
+        assert all(f"LINE {line}" in on_disks for line in ("deferring", "waiting", "let go", "resumed")), on_disks
     later = installation.trigger("deferring", name="later")
     later.wait_for("deferred")
     installation.let_go("later")
     assert later.end() == "success"
     for task_id in later.tasks:
         assert later.wait_for_lines(task_id, "resumed")[0] == "deferring"
-    print(training.log("train"))
-    print(deferring.log("task_0"))
