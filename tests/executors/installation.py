@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -32,6 +31,7 @@ from airloom.errors import UnavailableError
 from airloom.telemetry import SWITCHES
 
 _OWN = Path(__file__).parent
+_BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 _SECONDS = {
     "SCHEDULER__JOB_HEARTBEAT_SEC": 1,
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
@@ -57,6 +57,7 @@ class Installation:
         disk: what lies on every part's disk from the start: pipeline files, data, DAG files, own code.
         names: of the parts.
         variables: of every part's environment, beside those that any executor needs.
+        bundles: DAG bundles beside those of every part's own disk, as Airflow's configuration has them.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Installation:
     disk: Path
     names: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
+    bundles: tuple[Mapping[str, object], ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -188,11 +190,13 @@ class Installation:
             **_SECONDS,
             **(self._celery(shared.redis) if shared.redis else {}),
         }
+        airflow = build_airflow_environ(home, port_of(self.address), None, folder / "dag_files")
+        airflow[_BUNDLES] = json.dumps([*json.loads(airflow[_BUNDLES]), *self.bundles])
         return {
             **kept,
             **SWITCHES,
             **shared.s3.environ(),
-            **build_airflow_environ(home, port_of(self.address), None, folder / "dag_files"),
+            **airflow,
             **{f"AIRFLOW__{key}": str(value) for key, value in sections.items()},
             "AIRFLOW_CONN_LOGS": json.dumps({"conn_type": "aws", "extra": {"endpoint_url": shared.s3.endpoint}}),
             "AIRLOOM_HOME": str(folder),
@@ -299,15 +303,8 @@ class Run:
 
 
 @contextmanager
-def run_installation(
-    folder: Path,
-    shared: Shared,
-    disk: Path,
-    names: tuple[str, ...],
-    variables: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator[Installation]:
+def run_installation(made: Installation) -> Iterator[Installation]:
     """Start it; stop it at the end."""
-    made = Installation(folder, shared, disk, names, variables)
     try:
         made.start()
         yield made

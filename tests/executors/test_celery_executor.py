@@ -26,7 +26,7 @@ _PARTS = ("api-server-1", "dag-processor-1", "scheduler-1", "scheduler-2", *sort
 def installation(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server, disk: Path) -> Iterator[Installation]:
     with (
         run_shared(tmp_path_factory.mktemp("shared"), s3_server, "folder", broker=True) as shared,
-        run_installation(tmp_path_factory.mktemp("airflow"), shared, disk, _PARTS) as made,
+        run_installation(Installation(tmp_path_factory.mktemp("airflow"), shared, disk, _PARTS)) as made,
     ):
         yield made
 

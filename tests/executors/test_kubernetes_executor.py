@@ -70,7 +70,7 @@ def installation(cluster: LocalCluster, disk: Path, tmp_path_factory: pytest.Tem
     ):
         bundles = _upload_pipelines(shared, disk / "pipelines")
         variables = _prepare(cluster, folders["cluster"], shared, disk, bundles)
-        with run_installation(folders["airflow"], shared, disk, _PARTS, variables) as made:
+        with run_installation(Installation(folders["airflow"], shared, disk, _PARTS, variables)) as made:
             yield made
 
 
