@@ -58,7 +58,7 @@ def upload_at_end() -> None:
         kill(supervisor, *args, **kwargs)
         _upload_all(supervisor.logger_cache)
 
-    TriggerRunnerSupervisor.kill = kill_and_upload  # type: ignore[method-assign]
+    TriggerRunnerSupervisor.kill = kill_and_upload  # type: ignore[method-assign,assignment]
 
 
 def _upload_all(logs: dict[int, Any]) -> None:
