@@ -78,7 +78,7 @@ def add_addresses(state: Path, *addresses: str) -> None:
 
 
 def take_out(state: Path) -> None:
-    """Every interface, rule and setting of the cluster; nothing where it has put none in: what there is is another's."""
+    """Every interface, rule and setting of the cluster; nothing where it has put none in, for all is another's then."""
     former = state / "ip_forward"
     if not former.exists():
         return
