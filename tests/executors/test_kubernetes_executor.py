@@ -18,6 +18,7 @@ from tests.cluster.demo import write_secret
 from tests.cluster.installation import NAMESPACE, prepare_cluster, set_pod_security, share_folders
 from tests.cluster.local import network
 from tests.cluster.local.cluster import LocalCluster, run_cluster
+from tests.cluster.local.programs import run
 from tests.executors.flights import live_through
 from tests.executors.installation import Installation, run_installation
 from tests.executors.shared import Shared, run_shared
@@ -93,9 +94,10 @@ def _upload_pipelines(shared: Shared, pipelines: Path) -> str:
 def _prepare(cluster: LocalCluster, folder: Path, shared: Shared, disk: Path, bundles: str) -> dict[str, str]:
     """Bring into the cluster what workers and stages need; gives the variables of Airflow's other parts."""
     kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(
-        prepare_cluster(cluster).read_text().replace("https://127.0.0.1:", f"https://{network.SERVER_ADDRESS}:")
+    whole = run(
+        cluster.kubectl_program, f"--kubeconfig={prepare_cluster(cluster)}", "config", "view", "--flatten", "--raw"
     )
+    kubeconfig.write_text(whole.replace("https://127.0.0.1:", f"https://{network.SERVER_ADDRESS}:"))
     (folder / "cluster.yaml").write_text(yaml.safe_dump(_build_cluster_file(kubeconfig, shared, disk)))
     set_pod_security(cluster, "privileged")
     keys = {
