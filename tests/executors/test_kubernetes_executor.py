@@ -76,7 +76,7 @@ def installation(cluster: LocalCluster, disk: Path, tmp_path_factory: pytest.Tem
 
 
 def test_the_flight_pipeline_becomes_a_served_champion(installation: Installation, cluster: LocalCluster) -> None:
-    workers = live_through(installation)
+    workers = live_through(installation, 600)  # a pod for each try, and after a deferral another
     pods = json.loads(cluster.kubectl("-n", _WORKERS, "get", "pods", "-o", "json"))["items"]
     assert set(workers.values()) <= {pod["metadata"]["name"] for pod in pods}
     assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {image_reference("airflow")}
