@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -33,7 +33,8 @@ _REFUSALS_AT_END = 2
 """How often an ended pod's log is asked for where the API server is there and the pod's node is not."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
-_LONGEST_LINE = 65536
+LONGEST_LINE = 65536
+"""In bytes; what is longer is passed on in pieces."""
 _AT_ONCE = 500
 """Lines between two turns of everybody else on the event loop."""
 _RECENT_LINES = 2000
@@ -129,7 +130,7 @@ class LogFollower:
     async def _pass_on(self, answer: aiohttp.ClientResponse) -> bool:
         """Whether the section's end was among the lines."""
         self._position.reopen()
-        async for line in read_lines(answer, _LONGEST_LINE):
+        async for line in read_lines(answer, LONGEST_LINE):
             self._position.accept(line)
             if self._position.is_over:
                 self._notify()
@@ -161,6 +162,7 @@ class LogPosition:
 
     Attributes:
         accepted: how many lines were read, those of other sections too.
+        section: as given.
 
     Times: Airflow puts the lines that several triggerers logged in order by their milliseconds, and drops one that
     follows its equal in time and text. So a line's time is the container's own, moved to a millisecond after the line
@@ -172,7 +174,7 @@ class LogPosition:
     def __init__(self, write: Write, section: Section) -> None:
         self.accepted = 0
         self._write = write
-        self._section = section
+        self.section = section
         self._written = self._newest = self._forgotten = _NEVER
         self._recent: deque[tuple[datetime, int]] = deque()
         self._known: Counter[int] = Counter()
@@ -181,7 +183,7 @@ class LogPosition:
     @property
     def is_over(self) -> bool:
         """The section's end was read."""
-        return self._section.status is not None
+        return self.section.status is not None
 
     def since(self) -> dict[str, str]:
         """Query that spares the reading of what is known already."""
@@ -210,7 +212,7 @@ class LogPosition:
         self._remember(when, mark)
         step = _STEP if self._written - when < _AHEAD else _SMALL_STEP
         self._written = max(when, self._written + step)
-        if self._section.takes(text):
+        if self.section.takes(text):
             self._write(text, self._written)
 
     def _remember(self, when: datetime, mark: int) -> None:
@@ -221,28 +223,51 @@ class LogPosition:
 
 
 async def read_lines(answer: aiohttp.ClientResponse, longest: int | None = None) -> AsyncIterator[bytes]:
-    """The lines of an answer, without their ends.
+    """The lines of an answer, as `split_lines` gives them."""
+    cutter = _LineCutter(longest)
+    async for chunk in answer.content.iter_any():
+        for line in cutter.feed(chunk):
+            yield line
+    for line in cutter.rest():
+        yield line
+
+
+def split_lines(chunks: Iterable[bytes], longest: int | None) -> Iterator[bytes]:
+    """The lines of a body that comes in chunks, without their ends.
 
     Args:
         longest: in bytes. A longer line comes in pieces, each with the time stamp of the line.
     """
-    pending = bytearray()
-    async for chunk in answer.content.iter_any():
-        seen = len(pending)
-        pending += chunk
-        start = 0
-        while (end := pending.find(b"\n", max(start, seen))) >= 0:
-            for piece in _cut(bytes(pending[start:end]), longest):
-                yield piece
+    cutter = _LineCutter(longest)
+    for chunk in chunks:
+        yield from cutter.feed(chunk)
+    yield from cutter.rest()
+
+
+class _LineCutter:
+    """Cuts chunks into lines. It holds no more than one line, of the longest length, and one chunk."""
+
+    def __init__(self, longest: int | None) -> None:
+        self._longest = longest
+        self._pending = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The lines that end in the next chunk, and pieces of a long one."""
+        seen, start = len(self._pending), 0
+        self._pending += chunk
+        while (end := self._pending.find(b"\n", max(start, seen))) >= 0:
+            yield from _cut(bytes(self._pending[start:end]), self._longest)
             start = end + 1
-        del pending[:start]
-        if longest is not None and len(pending) > longest:
-            *pieces, last = _cut(bytes(pending), longest)
-            for piece in pieces:
-                yield piece
-            pending = bytearray(last)
-    if pending:
-        yield bytes(pending)
+        del self._pending[:start]
+        if self._longest is not None and len(self._pending) > self._longest:
+            *pieces, last = _cut(bytes(self._pending), self._longest)
+            yield from pieces
+            self._pending = bytearray(last)
+
+    def rest(self) -> Iterator[bytes]:
+        """What follows the last line's end."""
+        if self._pending:
+            yield bytes(self._pending)
 
 
 def _cut(line: bytes, longest: int | None) -> Iterator[bytes]:
