@@ -60,8 +60,8 @@ States = Callable[[StagePod], Mapping[str, str | None]]
 def find_orphans(
     pods: Iterable[StagePod], states: States, now: datetime, young: timedelta = timedelta(minutes=YOUNG_MINUTES)
 ) -> Iterator[StagePod]:
-    """Pods that go: those whose tasks have all ended, those older than a day whose run is not known, and those that were
-    kept for a look and have ended a day ago.
+    """Pods that go: those whose tasks have all ended, those older than a day whose run is not known, and those kept for
+    a look that ended more than a day ago.
 
     Args:
         young: none of a task goes before this age.
