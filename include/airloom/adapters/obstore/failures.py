@@ -16,7 +16,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from airloom.errors import AirloomError, ConfigError, DataError, UnavailableError
+from airloom.errors import AirloomError, ConfigError, DataError, StoreAwayError
 
 _NO_BUCKET = ("ContainerNotFound", "NoSuchBucket", "bucket does not exist", "ContainerBeingDeleted")
 _REFUSED = re.compile(r"status code: 4(?!08|29)\d\d|must be specified|MissingKey|Unable to decode|Invalid")
@@ -45,9 +45,9 @@ def translated(uri: str) -> Iterator[None]:
                 f"{uri} cannot be asked for: {_tell(error)}. See AIRLOOM_ARTIFACTS_URI, and the GOOGLE_… or "
                 "AZURE_STORAGE_… variables."
             ) from error
-        raise UnavailableError(f"the object store does not answer for {uri}: {_tell(error)}") from error
+        raise StoreAwayError(f"the object store does not answer for {uri}: {_tell(error)}") from error
     except BaseError as error:
-        raise UnavailableError(f"the object store does not answer for {uri}: {_tell(error)}") from error
+        raise StoreAwayError(f"the object store does not answer for {uri}: {_tell(error)}") from error
 
 
 def _build_absence(uri: str, error: Exception) -> AirloomError:
