@@ -41,7 +41,7 @@ from airloom.stages.stage import Stage, StageOutcome, StageTask
 from airloom.stages.wiring import EmbeddedPorts, open_object_store
 from airloom.telemetry import switch_off
 
-_TOLD = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
+_TEXTS = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
 """A result's fields that hold texts of the stage's; a failure's message is masked where it is made."""
 
 log = logging.getLogger("airloom.stages")
@@ -60,15 +60,15 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = redactor.stream(sys.stdout)
     sys.stderr = redactor.stream(sys.stderr)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
-    told = b""
+    pointer_text = b""
     status = EXIT_PERMANENT
     try:
         context = StageContext.from_json(_read_context(arguments.context))
         if context.stage != arguments.stage:
             raise ProtocolError(f"the context is of stage {context.stage!r}, and stage {arguments.stage!r} was started")
         pointer = StageRun(context, load_settings(), redactor).execute()
-        told = pointer.to_short_json()
-        arguments.pointer.write_bytes(told)
+        pointer_text = pointer.to_short_json()
+        arguments.pointer.write_bytes(pointer_text)
         if pointer.status == "succeeded":
             status = 0
         else:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         for stream in (sys.stdout, sys.stderr):
             getattr(stream, "close_pending", stream.flush)()
     if token:
-        print(end_line(token, arguments.stage, status, told.decode().strip()), flush=True)
+        print(end_line(token, arguments.stage, status, pointer_text.decode().strip()), flush=True)
     return status
 
 
@@ -179,7 +179,7 @@ class StageRun:
 
     def _publish(self, ports: EmbeddedPorts, result: StageResult) -> ResultPointer:
         store = ports.object_store
-        result = StageResult.from_json(self._mask(result.to_json(), _TOLD))
+        result = StageResult.from_json(self._mask(result.to_json(), _TEXTS))
         document = result.to_json()
         store.write(f"{self.context.output_uri}/result.json", document)
         require_newest(store, self.context)

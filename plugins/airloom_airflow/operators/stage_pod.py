@@ -38,7 +38,7 @@ from airloom.spec.plan import find_compute
 from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.earlier_pods import find_failure, find_pods, list_stages, read_section, was_cleared
-from airloom_airflow.operators.failures import told_to_airflow
+from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request
@@ -119,13 +119,13 @@ class StagePodOperator(KubernetesPodOperator):
             AirflowFailException: a permanent failure: of the stage, its image, its profile, its memory.
             AirflowException: a transient one.
         """
-        with told_to_airflow():
+        with translated_for_airflow():
             self._connect(context)
             return self._run(context, Launch(), self._find_pod(context))
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
         """The trigger saw the pod's end."""
-        with told_to_airflow():
+        with translated_for_airflow():
             place, launch = load_place(event["place"]), Launch(**event["launch"])
             self._connect(context)
             self._place = place
@@ -136,7 +136,7 @@ class StagePodOperator(KubernetesPodOperator):
 
     def start_again(self, context: Context, launch: Mapping[str, Any], refused_at: float, **_: Any) -> str:
         """A pod for which the quota had no room is asked for again."""
-        with told_to_airflow():
+        with translated_for_airflow():
             self._connect(context)
             return self._run(context, Launch(**launch), refused_at=refused_at)
 

@@ -221,7 +221,7 @@ class LogPosition:
             self._remember(stamp, hash(line))
         step = _STEP if self._written - when < _AHEAD else _SMALL_STEP
         self._written = max(when, self._written + step)
-        if self.section.takes(text):
+        if self.section.accepts(text):
             self._write(text, self._written)
 
     def _is_known(self, line: bytes, stamp: datetime | None, text: str) -> bool:
