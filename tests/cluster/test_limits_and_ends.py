@@ -18,10 +18,9 @@ import yaml
 from tests.cluster.bucket import Gate
 from tests.cluster.installation import NAMESPACE, SMALL, Installation, Run, changed, run_installation
 from tests.cluster.local.cluster import LocalCluster
-from tests.cluster.test_stage_pods import assert_once_and_whole, delete, find_task_processes, kill, lines_of
+from tests.cluster.test_stage_pods import assert_once_and_whole, delete, find_task_processes, lines_of
+from tests.images.builder import build_image
 from tests.waiting import wait_until
-
-from airloom.embedded import processes
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -135,33 +134,33 @@ def test_the_last_loss_of_spot_nodes_moves_the_stage_to_an_on_demand_node(
 
 
 def test_a_gpu_node_that_joins_takes_the_stage_that_waited_for_it(
-    installation: Installation, local_cluster: LocalCluster
+    installation: Installation, local_cluster: LocalCluster, gate: Gate
 ) -> None:
-    run = installation.start("gpu")
+    run = installation.start("gpu", behaviour={"ingest": "wait"}, gate_file=gate.uri)
     run.wait_for_task("ingest", "deferred")
     installation.cluster.wait(lambda: "Insufficient nvidia.com/gpu" in run.log("ingest"), "the scheduler's words")
     local_cluster.add_node(3)
     try:
         local_cluster.wait(lambda: local_cluster.ready_nodes().get("node3", False), "the node joins")
+        local_cluster.load_image(build_image("stage-trivial"))
         local_cluster.give_resource(3, "nvidia.com/gpu", 1)
-        assert run.pod("ingest", phase="Succeeded")["spec"]["nodeName"] == "node3"
+        assert run.pod("ingest")["spec"]["nodeName"] == "node3"
+        gate.open()
         assert run.end(180) == "success"
     finally:
         local_cluster.remove_node(3)
 
 
-def test_a_killed_worker_costs_a_stage_in_the_triggerer_no_try(
-    installation: Installation, waiting: Callable[..., Run], gate: Gate
-) -> None:
-    run = waiting()
-    pod = run.pod("ingest")["metadata"]["name"]
-    for pid in find_workers(installation):
-        os.kill(pid, signal.SIGKILL)
-    gate.open()
-    assert run.end(180) == "success"
-    assert run.task("ingest")["try_number"] == 1
-    assert pod in run.log("ingest")
-    assert_once_and_whole(run)
+def kill_the_worker(installation: Installation) -> None:
+    """The one that holds a task, once those of earlier tasks have ended."""
+    wait_until(lambda: len(find_task_processes(installation)) == 1, "one worker holds a task", 60)
+    os.kill(find_task_processes(installation)[0], signal.SIGKILL)
+
+
+def run_until_its_operator_starts(run: Run) -> None:
+    """Its lineage's start is the last that Airflow logs before."""
+    wait_until(lambda: run.task("ingest")["state"] == "running", "a worker holds the task", 60)
+    wait_until(lambda: "OpenLineage `START`" in run.log("ingest"), "the operator starts", 60)
 
 
 def test_a_worker_killed_while_it_makes_a_pod_leaves_one_pod(
@@ -170,9 +169,8 @@ def test_a_worker_killed_while_it_makes_a_pod_leaves_one_pod(
     local_cluster.stop_api_server()
     try:
         run = installation.start("patient", behaviour={"ingest": "wait"}, gate_file=gate.uri)
-        wait_until(lambda: run.task("ingest")["state"] == "running", "a worker holds the task", 60)
-        [worker] = find_task_processes(installation)
-        os.kill(worker, signal.SIGKILL)
+        run_until_its_operator_starts(run)
+        kill_the_worker(installation)
     finally:
         local_cluster.up()
     run.pod("ingest")
@@ -209,6 +207,7 @@ def test_a_full_quota_is_waited_for(installation: Installation) -> None:
         counted = ("-n", NAMESPACE, "get", "quota", "full", "-o", "jsonpath={.status.hard}")
         installation.cluster.wait(lambda: "pods" in installation.cluster.kubectl(*counted), "the quota is counted")
         run = installation.start("small")
+        run.wait_for_task("ingest", "running")
         installation.cluster.wait(lambda: "exceeded quota: full" in run.log("ingest"), "the quota's words")
     finally:
         installation.cluster.kubectl("-n", NAMESPACE, "delete", "quota", "full")
@@ -216,20 +215,15 @@ def test_a_full_quota_is_waited_for(installation: Installation) -> None:
     assert run.task("ingest")["try_number"] == 1
 
 
-def test_the_janitor_deletes_what_an_ended_run_left(
-    installation: Installation, waiting: Callable[..., Run], gate: Gate
-) -> None:
-    """A triggerer that stands still when a person ends the task, and is then killed, deletes no pod."""
-    run = waiting()
-    state = installation.runtime.state
-    assert state is not None
-    triggerer = state.pieces["airflow-triggerer"].pid
-    for pid in (triggerer, *processes.descendants(triggerer)):
-        os.kill(pid, signal.SIGSTOP)
-    installation.api.mark(run.dag_id, run.run_id, "ingest", "failed")
-    kill(installation, "airflow-triggerer")
-    assert run.end() == "failed"
-    [pod] = installation.pods(pipeline="small", stage="ingest")
+def test_the_janitor_deletes_what_an_ended_run_left(installation: Installation, gate: Gate) -> None:
+    """A worker that waits for its pod itself, and is killed at its last try, leaves the pod."""
+    with changed(installation, deferrable=False):
+        run = installation.start("small", behaviour={"ingest": "wait"}, gate_file=gate.uri)
+        pod = run.pod("ingest")
+        installation.cluster.wait(lambda: bool(lines_of(run.log("ingest"))), "the worker reads the log")
+        kill_the_worker(installation)
+        assert run.end() == "failed"
+    assert run.pod("ingest")["metadata"]["uid"] == pod["metadata"]["uid"]
     janitor = installation.api.trigger("airloom__janitor", {"older_than_minutes": 0})
     assert installation.api.wait_for_run("airloom__janitor", janitor, 60)["state"] == "success"
     assert pod["metadata"]["name"] in installation.api.task_log("airloom__janitor", janitor, "clean", 1)
@@ -310,10 +304,3 @@ def test_two_installations_in_one_namespace_leave_each_others_pods(
         gate.open()
         assert theirs.end() == "success"
     assert run.end() == "success"
-
-
-def find_workers(installation: Installation) -> list[int]:
-    """The processes in which the scheduler runs tasks."""
-    state = installation.runtime.state
-    assert state is not None
-    return processes.descendants(state.pieces["airflow-scheduler"].pid)
