@@ -91,7 +91,7 @@ def log_from_a_thread() -> None:
     def configure(log_fd: int) -> None:
         """As Airflow's, in the new process."""
         channels.append(LogChannel(log_fd))
-        reset_logging()
+        reset_logging()  # type: ignore[no-untyped-call]
         configure_logging(json_output=True, output=channels[-1], sending_to_supervisor=True)
 
     def run_and_drain() -> Any:
