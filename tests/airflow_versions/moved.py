@@ -6,6 +6,7 @@ moved, which Airloom itself may not import (`tests/checks/airflow_public.py`): s
 
 from __future__ import annotations
 
+import copy
 import sys
 from importlib.util import find_spec
 from types import ModuleType
@@ -14,6 +15,7 @@ from typing import Any
 
 def alias_moved() -> None:
     """Does nothing where all is in its place. The environment of Airflow must stand before."""
+    _alias_names()
     if find_spec("airflow.dag_processing.dagbag") is None:
         sys.modules["airflow.dag_processing.dagbag"] = _build_dagbag()
         from airflow import plugins_manager
@@ -21,6 +23,33 @@ def alias_moved() -> None:
 
         serialized_objects.DagSerialization = serialized_objects.SerializedDAG
         plugins_manager._get_plugins = _get_plugins
+
+
+def _alias_names() -> None:
+    from airflow.sdk.definitions.param import ParamsDict
+
+    if not hasattr(ParamsDict, "deep_merge"):
+        ParamsDict.deep_merge = _merge
+    from airflow.dag_processing.bundles import base
+
+    if not hasattr(base, "unpack_bundle_version"):  # a version is its name alone before 3.3
+        base.unpack_bundle_version = lambda version, _: (version, None)
+    if find_spec("airflow.triggers.callback") is None:
+        from airflow import exceptions
+        from airflow.sdk import exceptions as public
+        from airflow.triggers import deadline
+
+        for name in ("AirflowFailException", "ParamValidationError", "TaskDeferred"):
+            setattr(public, name, getattr(exceptions, name))
+        callback = ModuleType("airflow.triggers.callback")
+        vars(callback).update(CallbackTrigger=deadline.DeadlineCallbackTrigger)
+        sys.modules["airflow.triggers.callback"] = callback
+
+
+def _merge(params: Any, conf: dict[str, Any]) -> Any:
+    merged = copy.deepcopy(params)
+    merged.update(conf)
+    return merged
 
 
 def _get_plugins() -> tuple[list[Any], dict[str, str]]:

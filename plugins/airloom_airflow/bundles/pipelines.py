@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,12 @@ class PipelineDagBundle(BaseDagBundle):
                 raise ConfigError(
                     f"the folder of pipeline files {self._root} is not there. Make it, or set AIRLOOM_PIPELINES."
                 )
-            self._files.refresh(self._root)
+            self._files.refresh(self._root, self._refused)
         self._looked_at = self._refreshed_at = time.monotonic()
+
+    @property
+    def _refused(self) -> Iterable[str]:
+        return self._bucket.refused if self._bucket else ()
 
     def _is_current(self) -> bool:
         """Whether a refresh would find all as it is; False too where it would say what is wrong."""
@@ -106,6 +111,6 @@ class PipelineDagBundle(BaseDagBundle):
             with self.lock():
                 if self._bucket:
                     self._bucket.sync()
-                return self._files.is_current(self._root)
+                return self._files.is_current(self._root, self._refused)
         except (AirloomError, OSError):
             return False

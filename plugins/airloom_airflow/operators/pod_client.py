@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ from urllib3.exceptions import HTTPError
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
 from airloom_airflow.pods.pod import CONTAINER, TASK_INSTANCE_LABEL
+from airloom_airflow.triggers.pod_log import LONGEST_LINE, LogPosition, split_lines
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 if TYPE_CHECKING:
@@ -29,10 +31,14 @@ AWAY_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
 _AWAY = (0, 401, 429, 500, 502, 503, 504)
 """Of a server that is there and cannot answer, too: who cannot ask its authenticator for our name says 401."""
+_UNREADY_SECONDS = 10.0
+"""How long rights may seem to be lacking: an API server that has just started knows none for a moment, and says 403."""
 _PERMANENT = (400, 403, 404, 422)
 _PAUSE_SECONDS = 0.5
 _TIMEOUT_SECONDS = (5, 30)
 """To connect, to answer."""
+_CHUNK_BYTES = 65536
+"""Of a log, held at once."""
 
 _Answer = TypeVar("_Answer")
 
@@ -121,19 +127,37 @@ class PodClient:
             raise ConfigError(f"pod {place.name} cannot be read: {error.reason}") from error
         return pod if pod.metadata.uid == place.uid else None
 
-    def read_log(self, place: PodPlace) -> bytes | None:
-        """All that the stage's container has written, with its times; None where there is no log.
+    def read_log(self, place: PodPlace, begin: Callable[[], LogPosition]) -> LogPosition | None:
+        """Read what the stage's container has written, in pieces, up to the end of the section that is wanted.
+
+        Args:
+            begin: gives what gets the lines; again where the connection broke, for the log is read anew then.
+
+        Returns:
+            What got them in the end; None where there is no log.
 
         Errors:
             UnavailableError: the API server is away.
         """
-        try:
-            answer = self._patiently("read the log of", place.name, lambda api: api.read_namespaced_pod_log(
+
+        def ask(api: CoreV1Api) -> LogPosition:
+            position = begin()
+            answer = api.read_namespaced_pod_log(
                 place.name, place.namespace, container=CONTAINER, timestamps=True, _preload_content=False,
-                _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
+                _request_timeout=_TIMEOUT_SECONDS)  # fmt: skip
+            try:
+                for line in split_lines(answer.stream(_CHUNK_BYTES), LONGEST_LINE):
+                    position.accept(line)
+                    if position.is_over:
+                        break
+            finally:
+                answer.close()
+            return position
+
+        try:
+            return self._patiently("read the log of", place.name, ask)
         except ApiException:
             return None  # it has no log yet, or is gone; whoever waits for it will know
-        return bytes(answer)
 
     def list(self, namespace: str, selector: str) -> list[V1Pod]:
         """Pods by labels.
@@ -157,12 +181,21 @@ class PodClient:
             place.name, place.namespace, body=body, _preload_content=False,
             _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
 
-    def mark(self, place: PodPlace, **marks: dict[str, str]) -> None:
-        """Put `labels` or `annotations` on exactly this pod. What fails is logged."""
-        body = {"metadata": {"uid": place.uid, **marks}}
-        self._quietly("mark", place, lambda api: api.patch_namespaced_pod(
-            place.name, place.namespace, body, _preload_content=False,
-            _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
+    def hold(self, place: PodPlace, annotations: dict[str, str]) -> None:
+        """Put on exactly this pod who waits for it; quiet where it is gone.
+
+        Errors:
+            UnavailableError: the API server is away. ConfigError: it refuses.
+        """
+        try:
+            self._patiently("mark", place.name, _patch(place, {"annotations": annotations}))
+        except ApiException as error:
+            if error.status not in (404, 409):
+                raise ConfigError(f"pod {place.name} cannot be marked: {error.reason}") from error
+
+    def mark(self, place: PodPlace, labels: dict[str, str]) -> None:
+        """Put labels on exactly this pod. What fails is logged."""
+        self._quietly("mark", place, _patch(place, {"labels": labels}))
 
     def _read(self, name: str, namespace: str) -> dict[str, Any] | None:
         try:
@@ -195,7 +228,7 @@ class PodClient:
             UnavailableError: it is away for longer than the limit.
             ApiException: it refuses.
         """
-        deadline = time.monotonic() + self._away_seconds
+        started = time.monotonic()
         renewed = False
         while True:
             try:
@@ -204,23 +237,42 @@ class PodClient:
                 if error.status == 401 and not renewed:
                     renewed, self._api = True, self._connect()
                     continue
-                if error.status not in _AWAY:
+                unready = _lacks_rights(error) and time.monotonic() - started < _UNREADY_SECONDS
+                if error.status not in _AWAY and not unready:
                     raise
                 failure: Exception = error
             except (HTTPError, OSError) as error:
                 failure = error
-            if time.monotonic() > deadline:
+            if time.monotonic() - started > self._away_seconds:
                 raise UnavailableError(
                     f"the API server was away for {self._away_seconds:g} s; cannot {what} pod {name}: {failure}"
                 ) from failure
             time.sleep(_PAUSE_SECONDS)
 
 
+def _patch(place: PodPlace, marks: dict[str, Any]) -> Callable[[CoreV1Api], object]:
+    body = {"metadata": {"uid": place.uid, **marks}}
+    return lambda api: (
+        api.patch_namespaced_pod(
+            place.name, place.namespace, body, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS
+        ).data
+    )
+
+
+def _lacks_rights(error: ApiException) -> bool:
+    """Whether RBAC refuses, and not a quota, a policy or a webhook."""
+    return error.status == 403 and re.search(r" cannot \w+ resource ", _read_words(error)) is not None
+
+
+def _read_words(error: ApiException) -> str:
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        return str(json.loads(error.body)["message"])
+    return str(error.reason)
+
+
 def _translate(error: ApiException, metadata: Any) -> Exception:
     """The API server refused a pod: for good where it is not a pod or may not be one, else for now."""
-    words = error.reason
-    with contextlib.suppress(TypeError, ValueError, KeyError):
-        words = json.loads(error.body)["message"]
+    words = _read_words(error)
     message = f"pod {metadata.name} was refused in namespace {metadata.namespace}: {words}"
     if error.status == 403 and "exceeded quota" in words:
         return QuotaExceededError(message)

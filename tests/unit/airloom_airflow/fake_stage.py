@@ -4,8 +4,9 @@ Started as `<this> -m airloom.stages <stage> [--context FILE] --pointer FILE`. I
 parameter `params`, or the file `instructions.json` in the pipeline's folder of a local store, or else whatever the run
 was started with. `behaviour.<stage>` is one of
 `permanent`, `transient`, `lost`, `hang` (tells its process id in `pid_file` and waits), `memory` (takes
-`megabytes`) and `wait` (writes numbered lines until `gate_file` is there); else it succeeds with
-`facts.<stage>` and `links.<stage>`. `errors.<stage>` is the name of a failure's error. What it was told goes to
+`megabytes`), `lines` (writes so many numbered lines at once), `wait` (writes numbered lines until `gate_file` is
+there), `silent` (ends without an answer) and `forged` (answers with a digest that its result has not); else it succeeds
+with `facts.<stage>` and `links.<stage>`. `errors.<stage>` is the name of a failure's error. What it was told goes to
 `told_file`. Its result, and the file that it waits for, may lie in a bucket that anybody may read and write, at
 `AWS_ENDPOINT_URL`.
 """
@@ -90,6 +91,10 @@ def main(argv: list[str]) -> int:
         print(f"line {number}", flush=True)
         number += 1
         time.sleep(0.05)
+    if behaviour == "lines":
+        print("".join(f"line {number}\n" for number in range(params["lines"])), end="", flush=True)
+    if behaviour == "silent":
+        return 0
     family = behaviour if behaviour in EXITS else None
     message = f"{stage} failed for a {behaviour} reason" if family else ""
     error = params.get("errors", {}).get(stage, "Fake")
@@ -107,6 +112,8 @@ def main(argv: list[str]) -> int:
     if earlier is not None and json.loads(earlier)["attempt"] > context["attempt"]:
         return EXITS["transient"]
     write(uri, text)
+    if behaviour == "forged":
+        text += b" "
     pointer = {
         "protocol": context["protocol"],
         "result_uri": uri,

@@ -35,7 +35,7 @@ def test_a_late_run_calls_its_notifier(pipelines, name, prefix):
         trigger = CallbackTrigger(callback.path, {**callback.kwargs, "context": {"dag_run": {"run_id": "r1"}}})
         return [event.payload async for event in trigger.run()]
 
-    assert [str(payload["state"]) for payload in asyncio.run(run())] == ["running", "success"]
+    assert [payload["state"].value for payload in asyncio.run(run())] == ["running", "success"]
     assert Kept.said.pop() == f"{prefix}ops.whole r1: not done 600 s after it was queued"
 
 

@@ -75,11 +75,13 @@ def connection(
 ) -> Connection:
     """To the API server, where Airflow's default connection and the kubeconfig's current context lead elsewhere."""
     own = write_kubeconfig(own="https://own.example")
-    default = AirflowConnection(conn_id="kubernetes_default", conn_type="kubernetes", extra={"kube_config": own})
+    default = AirflowConnection(
+        conn_id="kubernetes_default", conn_type="kubernetes", extra={"kube_config": json.dumps(own)}
+    )
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", default.as_json())
     far = write_kubeconfig(near="https://near.example", far=api_server.address)
     if request.param == "conn_id":
-        extra = {"kube_config": far, "cluster_context": "far"}
+        extra = {"kube_config": json.dumps(far), "cluster_context": "far"}
         named = AirflowConnection(conn_id="far", conn_type="kubernetes", extra=extra)
         monkeypatch.setenv("AIRFLOW_CONN_FAR", named.as_json())
         return Connection(conn_id="far")
