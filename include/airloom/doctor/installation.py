@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,12 +27,36 @@ _STORES = {"s3": "s3", "gs": "obstore", "az": "obstore"}
 """Scheme of the object store's URI → the extra that has it."""
 
 
-def load_pipelines(settings: Settings) -> tuple[list[tuple[Path, Pipeline]], list[Diagnosis]]:
-    """The pipelines that are valid, and what is to be said of the folder and of each file."""
-    folder, check = settings.pipelines, "pipeline files"
+def load_pipelines(
+    settings: Settings, folders: Iterable[Path], *, meant: bool
+) -> tuple[list[tuple[Path, Pipeline]], list[Diagnosis]]:
+    """The pipelines that are valid, and what is to be said of the folders and of each file.
+
+    Args:
+        settings: the installation.
+        folders: of pipeline files.
+        meant: False: nothing says that Airflow reads AIRLOOM_PIPELINES, which is not set.
+    """
+    valid: list[tuple[Path, Pipeline]] = []
+    found: list[Diagnosis] = []
+    for folder in folders:
+        theirs, told = _load_folder(settings, folder, meant=meant or folder != settings.pipelines)
+        valid += theirs
+        found += told
+    return valid, found
+
+
+def _load_folder(
+    settings: Settings, folder: Path, *, meant: bool
+) -> tuple[list[tuple[Path, Pipeline]], list[Diagnosis]]:
+    check = "pipeline files"
     if not folder.is_dir():
-        remedy = "Make the folder, or set AIRLOOM_PIPELINES to the one that holds <team>/<pipeline>.yaml."
-        return [], [wrong(check, str(folder), "the folder is not there", remedy)]
+        message = "the folder is not there"
+        if meant:
+            remedy = "Make the folder, or set AIRLOOM_PIPELINES to the one that holds <team>/<pipeline>.yaml."
+            return [], [wrong(check, str(folder), message, remedy)]
+        remedy = "Set AIRLOOM_PIPELINES to the folder that a DAG file gives to load_pipelines, if one does."
+        return [], [unchecked(check, str(folder), message, remedy)]
     valid: dict[str, tuple[Path, Pipeline]] = {}
     found: list[Diagnosis] = []
     for path in find_pipeline_files(folder):
@@ -56,11 +80,13 @@ def load_pipelines(settings: Settings) -> tuple[list[tuple[Path, Pipeline]], lis
     return list(valid.values()), found
 
 
-def check_environment(settings: Settings, pipelines: list[tuple[Path, Pipeline]]) -> Iterator[Diagnosis]:
+def check_environment(
+    settings: Settings, folders: Iterable[Path], pipelines: list[tuple[Path, Pipeline]]
+) -> Iterator[Diagnosis]:
     """Whether the overlay that AIRLOOM_ENVIRONMENT names is in any file; a name that is in none changes nothing."""
     if settings.environment is None:
         return
-    files = [*(path for path, _ in pipelines), *settings.pipelines.rglob("defaults.yaml")]
+    files = [*(path for path, _ in pipelines), *(path for folder in folders for path in folder.rglob("defaults.yaml"))]
     if any(settings.environment in load_document(path).data.get("environments", {}) for path in files):
         yield right("settings", "AIRLOOM_ENVIRONMENT", f"the overlay {settings.environment} is in the pipeline files")
     else:

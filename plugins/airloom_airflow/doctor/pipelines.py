@@ -9,16 +9,19 @@ from airloom.diagnosis import Diagnosis, right, wrong
 from airloom.errors import ConfigError, SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
+from airloom_airflow.doctor.folders import find_folders
 from airloom_airflow.notifications.loading import load_notifier
 
 
 def find_valid(settings: Settings) -> Iterator[tuple[Path, Pipeline]]:
     """The pipelines that can be read; what is wrong with the others is the Airflow-free side's to tell."""
-    for path in find_pipeline_files(settings.pipelines):
-        try:
-            yield path, load_pipeline(path, settings.pipelines, settings.environment)
-        except SpecError:
-            continue
+    folders = find_folders(settings).paths
+    for folder in (settings.pipelines,) if folders is None else folders:
+        for path in find_pipeline_files(folder):
+            try:
+                yield path, load_pipeline(path, folder, settings.environment)
+            except SpecError:
+                continue
 
 
 def check_notifiers(settings: Settings) -> Iterator[Diagnosis]:

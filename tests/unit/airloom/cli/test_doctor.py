@@ -83,6 +83,11 @@ class World:
             program.write_text(f"#!/bin/sh\n{script}\n")
             program.chmod(0o755)
 
+    def answer_as_airflow(self, *diagnoses: Diagnosis, folders: dict[str, str] | None = None) -> None:
+        """What the Airflow side prints."""
+        answer = {"folders": folders, "diagnoses": [diagnosis.to_json() for diagnosis in diagnoses]}
+        self.write_airflow(f"echo '{json.dumps(answer)}'")
+
     def wrongs(self) -> list[Diagnosis]:
         return [diagnosis for diagnosis in examine(self.environ) if diagnosis.verdict == "wrong"]
 
@@ -107,7 +112,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
     }
     world = World(tmp_path, environ, pipeline, rows)
-    world.write_airflow("echo '[]'")
+    world.answer_as_airflow()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -280,17 +285,67 @@ def test_the_airflow_sides_diagnoses_are_told_with_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = wrong("rights", "namespace airloom-ops", "may not watch pods", "Grant it.")
-    world.write_airflow(f"echo '{json.dumps([theirs.to_json()])}'")
+    world.answer_as_airflow(theirs)
     for name, value in world.environ.items():
         monkeypatch.setenv(name, value)
     assert main(["doctor", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["wrong"], told["not_checked"]) == (1, 0)
     assert told["diagnoses"][-1] == theirs.to_json()
-    world.write_airflow("echo '[]'")
+    world.answer_as_airflow()
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1].endswith("looked at: 0 wrong, 0 not checked")
+
+
+def test_the_airflow_side_looks_into_the_same_folders_where_no_variable_names_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("AIRLOOM_HOME", "AIRLOOM_DATA_ROOT", "AIRLOOM_PIPELINES")
+    for name in names:
+        world.environ.pop(name, None)
+        monkeypatch.delenv(name, raising=False)
+    (world.folder / "dags").mkdir()
+    (world.folder / "pipelines").rename(world.folder / "dags" / "pipelines")
+    monkeypatch.chdir(world.folder)
+    said = "; ".join(f"${name}" for name in names)
+    diagnosis = {"check": "x", "verdict": "right", "where": "here", "message": said}
+    answer = json.dumps({"folders": None, "diagnoses": [diagnosis]}).replace('"', '\\"')
+    world.write_airflow(f'echo "{answer}"')
+    *ours, theirs = examine(world.environ)
+    assert any("1 valid: ops.p" in diagnosis.message for diagnosis in ours)
+    assert theirs.message == f"{world.folder}/build/airloom; {world.folder}; {world.folder}/dags/pipelines"
+
+
+def test_pipeline_files_are_those_that_airflows_bundles_read(world: World) -> None:
+    elsewhere = world.folder / "copies" / "airloom" / "bucket"
+    (elsewhere / "ops").mkdir(parents=True)
+    world.pipeline.rename(elsewhere / "ops" / "q.yaml")
+    (world.folder / "pipelines" / "ops").rmdir()
+    (world.folder / "pipelines").rmdir()
+    (elsewhere / "ops" / "bad.yaml").write_text("a: [")
+    world.answer_as_airflow(folders={str(elsewhere): "s3://models/pipelines"})
+    found = [diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "pipeline files"]
+    assert [(each.verdict, each.where) for each in found] == [
+        ("wrong", "s3://models/pipelines/ops/bad.yaml:1:5"),
+        ("right", "s3://models/pipelines"),
+    ]
+    assert found[0].remedy == "Mend the file; `airloom validate s3://models/pipelines/ops/bad.yaml` checks it."
+
+
+def test_where_the_bundles_pipeline_files_cannot_be_had_no_other_folder_is_looked_into(world: World) -> None:
+    theirs = wrong("pipeline files", "bundle airloom", "the remote does not answer", "Mend it.")
+    world.answer_as_airflow(theirs, folders={})
+    assert [diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "pipeline files"] == [theirs]
+
+
+def test_a_folder_that_nothing_says_is_used_is_not_missed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    del world.environ["AIRLOOM_PIPELINES"]
+    world.set(AIRFLOW_HOME=str(world.folder))
+    monkeypatch.chdir(world.folder)
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "pipeline files")
+    assert (found.verdict, found.where) == ("not checked", f"{world.folder}/dags/pipelines")
+    assert "load_pipelines" in found.remedy
 
 
 def test_a_diagnosis_is_told_in_lines_of_the_width_given() -> None:
