@@ -15,8 +15,10 @@ from airloom.errors import AirloomError, Finding, SpecError
 from airloom.settings import load_settings
 from airloom.spec import build_plans, load_pipeline
 from airloom.spec.document import load_document
+from airloom.spec.loader import place_complaints
 from airloom_airflow.bundles.dag_files import find_root
 from airloom_airflow.dag_factory import build_dag
+from airloom_airflow.dag_factory.executors import find_unknown_executors, list_executors
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -37,16 +39,19 @@ def build_stub_dags(stub: str, file: str, owner: str | None = None) -> dict[str,
     root = find_root(Path(stub).parents[len(PurePosixPath(file).parts) - 1])
     if owner is not None and get_parsing_context().dag_id is None:
         raise refuse_newcomer(root / file, root / owner)
-    return build_dags(root / file, root, load_settings().environment)
+    return build_dags(root / file, root, load_settings().environment, bundled=True)
 
 
-def build_dags(path: str | Path, root: str | Path, environment: str | None = None) -> dict[str, DAG]:
+def build_dags(
+    path: str | Path, root: str | Path, environment: str | None = None, *, bundled: bool = False
+) -> dict[str, DAG]:
     """As `build_stub_dags`, of a pipeline file by its path.
 
     Args:
         path: the pipeline file.
         root: the folder of pipeline files.
         environment: name of the overlay that applies.
+        bundled: see `list_executors`.
     """
     path, root = Path(path), Path(root)
     try:
@@ -56,6 +61,10 @@ def build_dags(path: str | Path, root: str | Path, environment: str | None = Non
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: cannot be read as a pipeline file: {error}") from error
     wanted = get_parsing_context().dag_id
+    if wanted is None and pipeline.spec.airflow.model_fields_set:
+        unknown = list(find_unknown_executors(pipeline, list_executors(bundled=bundled)))
+        if unknown:
+            raise SpecError(findings=place_complaints(unknown, path, root, environment))
     digest = hashlib.sha256(pipeline.model_dump_json().encode()).hexdigest()[:16]
     source = f"`{path.relative_to(root).as_posix()}` (resolved: `{digest}`)"
     return {

@@ -1,5 +1,7 @@
-"""`python -m airloom_airflow.doctor`: as one line of JSON, the diagnoses of the Airflow side, and the folders of pipeline
-files that Airflow reads (`folders`: path → what it is called; null: Airflow's configuration names none).
+"""`python -m airloom_airflow.doctor`: as one line of JSON, its diagnoses, and the folders of pipeline
+files that Airflow reads.
+
+`folders` has each one's path and what it is called; null: Airflow's configuration names none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from airloom.settings import load_settings
 from airloom_airflow.doctor.folders import find_folders
 from airloom_airflow.doctor.installation import check_airflow, check_requirements
 from airloom_airflow.doctor.kubernetes import check_kubernetes
-from airloom_airflow.doctor.pipelines import check_notifiers
+from airloom_airflow.doctor.notifiers import check_notifiers
+from airloom_airflow.doctor.pipelines import check_executors
 from airloom_airflow.speedups.database import look_into_database
 
 
@@ -38,7 +41,8 @@ def main(arguments: list[str]) -> int:
         yield from check_requirements()
         yield from find_folders(settings).diagnoses
         yield from check_airflow(settings, started=not options.not_started)
-        yield from check_notifiers(settings)
+        yield from check_executors(settings)
+        yield from check_notifiers(settings, started=not options.not_started)
         if settings.runtime == "kubernetes":
             yield from check_kubernetes(settings, options.kubeconfig, options.context)
 

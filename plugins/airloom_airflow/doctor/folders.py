@@ -11,6 +11,7 @@ from typing import Any
 
 from airloom.diagnosis import Diagnosis, wrong
 from airloom.settings import Settings
+from airloom_airflow.dag_factory.executors import list_bundles
 
 SETTING = "dag_processor.dag_bundle_config_list"
 
@@ -27,18 +28,10 @@ class PipelineFolders:
     diagnoses: tuple[Diagnosis, ...] = ()
 
 
-def list_bundles() -> list[Mapping[str, Any]]:
-    """Our bundles in Airflow's configuration."""
-    from airflow.configuration import conf
-
-    bundles: Any = conf.getjson("dag_processor", "dag_bundle_config_list") or []
-    return [bundle for bundle in bundles if str(bundle.get("classpath", "")).startswith("airloom_airflow.")]
-
-
 @functools.cache
 def find_folders(settings: Settings) -> PipelineFolders:
     """What the bundles read; fetched once in a process, into Airflow's storage of bundles."""
-    bundles = list_bundles()
+    bundles = list_bundles(ours=True)
     paths: dict[Path, str] = {}
     diagnoses: list[Diagnosis] = []
     for bundle in bundles:

@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.settings import Settings
-from airloom_airflow.doctor.folders import SETTING, list_bundles
+from airloom_airflow.dag_factory.executors import list_bundles
+from airloom_airflow.doctor.folders import SETTING
 from airloom_airflow.doctor.pipelines import check_pools, read_pools
 
 _DIST = "airloom-airflow"
@@ -60,7 +61,7 @@ def check_airflow(settings: Settings, *, started: bool, environ: Mapping[str, st
 
 def check_bundles() -> Diagnosis:
     """Whether the DAG processor is told to read pipeline files."""
-    if ours := [str(bundle["name"]) for bundle in list_bundles()]:
+    if ours := [str(bundle["name"]) for bundle in list_bundles(ours=True)]:
         return right("DAG bundles", SETTING, f"{', '.join(ours)} reads pipeline files")
     return unchecked(
         "DAG bundles", SETTING, "none is Airloom's, and what the DAG files of the others hold was not looked at",
