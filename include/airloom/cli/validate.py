@@ -12,6 +12,7 @@ from airloom.settings import load_settings
 from airloom.spec import Pipeline, build_plans, find_pipeline_files, find_root, load_pipeline
 from airloom.spec.cluster import Cluster, load_cluster
 from airloom.spec.document import load_document
+from airloom.spec.ownership import find_newcomers
 from airloom.spec.plan import find_compute
 
 
@@ -36,7 +37,8 @@ def run(arguments: list[str]) -> int:
             valid.append((path, load_pipeline(path, options.root or find_root(path), environment)))
         except SpecError as error:
             findings.extend(error.findings)
-    findings.extend(find_twins(valid))
+    roots = {path: options.root or find_root(path) for path, _ in valid}
+    findings.extend(finding for _, finding in find_newcomers((path, roots[path], each) for path, each in valid))
     for cluster in clusters.values():
         findings.extend(find_unknown_profiles(valid, cluster))
     for path in clusters:
@@ -48,16 +50,6 @@ def run(arguments: list[str]) -> int:
     for finding in dict.fromkeys(findings):
         print(finding, file=sys.stderr)
     return 1 if findings else 0
-
-
-def find_twins(pipelines: list[tuple[Path, Pipeline]]) -> Iterator[Finding]:
-    """Pipelines of one team and name in several files: a finding for each but the first."""
-    first: dict[str, Path] = {}
-    for path, pipeline in pipelines:
-        other = first.setdefault(pipeline.full_name, path)
-        if other != path:
-            message = f"{pipeline.full_name} is the pipeline of {other} too; give each a name of its own"
-            yield Finding(str(path), 0, 0, "metadata.name", message)
 
 
 def find_unknown_profiles(pipelines: list[tuple[Path, Pipeline]], cluster: Cluster) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from airloom.errors import ConfigError, SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
 from airloom.spec.document import load_document
+from airloom.spec.ownership import find_newcomers
 from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, SecretRef, Source, SqlSource
 from airloom.stages.secrets import load_secret
 
@@ -57,7 +58,7 @@ def _load_folder(
             return [], [wrong(check, str(folder), message, remedy)]
         remedy = "Set AIRLOOM_PIPELINES to the folder that a DAG file gives to load_pipelines, if one does."
         return [], [unchecked(check, str(folder), message, remedy)]
-    valid: dict[str, tuple[Path, Pipeline]] = {}
+    valid: dict[Path, Pipeline] = {}
     found: list[Diagnosis] = []
     for path in find_pipeline_files(folder):
         try:
@@ -68,16 +69,17 @@ def _load_folder(
                 message = f"{finding.path}: {finding.message}" if finding.path else finding.message
                 found.append(wrong(check, place, message, f"Mend the file; `airloom validate {path}` checks it."))
             continue
-        if other := valid.get(pipeline.full_name):
-            message = f"{pipeline.full_name} is the pipeline of {other[0]} too"
-            found.append(wrong(check, str(path), message, "Give each a metadata.name of its own."))
-            continue
-        valid[pipeline.full_name] = path, pipeline
+        valid[path] = pipeline
+    for path, finding in list(find_newcomers((path, folder, pipeline) for path, pipeline in valid.items())):
+        del valid[path]
+        place, message = f"{finding.file}:{finding.line}:{finding.column}", f"{finding.path}: {finding.message}"
+        found.append(wrong(check, place, message, "Give each a metadata.name of its own."))
     if not valid and not found:
         found.append(wrong(check, str(folder), "the folder holds no pipeline files", "Write one: `airloom init`."))
     if valid:
-        found.append(right(check, str(folder), f"{len(valid)} valid: {', '.join(sorted(valid))}"))
-    return list(valid.values()), found
+        names = sorted(pipeline.full_name for pipeline in valid.values())
+        found.append(right(check, str(folder), f"{len(valid)} valid: {', '.join(names)}"))
+    return list(valid.items()), found
 
 
 def check_environment(

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airloom.spec.loader import DEFAULTS_FILE
+from airloom.spec.ownership import Claim, choose_owner
 from airloom_airflow.bundles.claims import (
-    Claim,
     Stamp,
-    choose_owner,
     find_claimants,
     list_pipeline_files,
     read_bytes,

@@ -16,6 +16,7 @@ from airloom.settings import load_settings
 from airloom.spec import build_plans, load_pipeline
 from airloom.spec.document import load_document
 from airloom.spec.loader import place_complaints
+from airloom.spec.ownership import describe_newcomer
 from airloom_airflow.bundles.dag_files import find_root
 from airloom_airflow.dag_factory import build_dag
 from airloom_airflow.dag_factory.executors import find_unknown_executors, list_executors
@@ -79,8 +80,5 @@ def refuse_newcomer(path: Path, owner: Path) -> SpecError:
     document = load_document(path)
     name = document.data["metadata"]["name"]
     _, (line, column) = document.find(("metadata", "name"))
-    message = (
-        f"given {name!r}, which is the pipeline of {owner}, and that file keeps its DAGs; "
-        "give this one a name of its own, or remove one of the two files"
-    )
+    message = describe_newcomer(name, owner)
     return SpecError(findings=[Finding(str(path), line, column, "metadata.name", message)])

@@ -1,7 +1,7 @@
 """Which executors this Airflow has, by its configuration, and where a pipeline names another. Pure but for that.
 
 `bundles.pipeline_file` calls it while DAGs are built, and the doctor. Airflow refuses such a DAG too, but after its
-file was loaded and without a place in it; and where one file has the DAGs of many pipelines, it starts none of them then.
+file was loaded and without a place in it; and where one file has the DAGs of many pipelines, it starts none of them.
 A task's process does not ask: a worker's configuration may name another executor than the scheduler's.
 """
 

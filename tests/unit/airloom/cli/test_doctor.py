@@ -141,7 +141,7 @@ def take_a_port(world: World) -> None:
 
 
 def write_twin(world: World) -> None:
-    (world.pipeline.parent / "q.yaml").write_text(PIPELINE)
+    (world.pipeline.parent / "a.yaml").write_text(PIPELINE)  # before the other, which bears the name
 
 
 def make_a_file_of_the_home(world: World) -> None:
@@ -172,7 +172,9 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
     "pipeline not valid": (
         lambda w: w.rewrite("estimator", "estimater"), "pipeline files", "did you mean 'estimator'?", "airloom validate"
     ),
-    "two pipelines of a name": (write_twin, "pipeline files", "ops.p is the pipeline of", "a metadata.name of its own"),
+    "two pipelines of a name": (
+        write_twin, "pipeline files", "given 'p', which is the pipeline of", "a metadata.name of its own"
+    ),
     "no pipeline": (lambda w: w.pipeline.unlink(), "pipeline files", "holds no pipeline files", "airloom init"),
     "data file missing": (lambda w: w.rows.unlink(), "sources", "there is no file", "AIRLOOM_DATA_ROOT"),
     "secret missing": (
