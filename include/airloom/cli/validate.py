@@ -11,9 +11,13 @@ from airloom.errors import ConfigError, Finding, SpecError
 from airloom.settings import load_settings
 from airloom.spec import Pipeline, build_plans, find_pipeline_files, find_root, load_pipeline
 from airloom.spec.cluster import Cluster, load_cluster
+from airloom.spec.cluster_pods import check_amounts, check_fields, place_in_file
 from airloom.spec.document import load_document
 from airloom.spec.ownership import find_newcomers
 from airloom.spec.plan import find_compute
+from airloom.spec.pod_schema import can_check_pods
+
+_NO_OPENAPI = " (podTemplate and Kubernetes' own fields not checked: jsonschema is not installed here)"
 
 
 def run(arguments: list[str]) -> int:
@@ -33,6 +37,7 @@ def run(arguments: list[str]) -> int:
         try:
             if path == installed or load_document(path).kind == "Cluster":
                 clusters[path] = load_cluster(path)
+                findings.extend(find_pod_faults(path, clusters[path]))
                 continue
             valid.append((path, load_pipeline(path, options.root or find_root(path), environment)))
         except SpecError as error:
@@ -41,15 +46,22 @@ def run(arguments: list[str]) -> int:
     findings.extend(finding for _, finding in find_newcomers((path, roots[path], each) for path, each in valid))
     for cluster in clusters.values():
         findings.extend(find_unknown_profiles(valid, cluster))
-    for path in clusters:
-        print(f"{path}: OK, the cluster file")
     bad = {finding.file for finding in findings}
+    for path in clusters:
+        if str(path) not in bad:
+            print(f"{path}: OK, the cluster file{'' if can_check_pods() else _NO_OPENAPI}")
     for path, pipeline in valid:
         if str(path) not in bad:
             print(f"{path}: OK, {pipeline.full_name}")
     for finding in dict.fromkeys(findings):
         print(finding, file=sys.stderr)
     return 1 if findings else 0
+
+
+def find_pod_faults(path: Path, cluster: Cluster) -> list[Finding]:
+    """What of the cluster file Kubernetes will not take."""
+    complaints = [*check_amounts(cluster), *(check_fields(cluster) if can_check_pods() else ())]
+    return place_in_file(complaints, path)
 
 
 def find_unknown_profiles(pipelines: list[tuple[Path, Pipeline]], cluster: Cluster) -> Iterator[Finding]:
