@@ -14,7 +14,8 @@ from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, wrong
 from airloom.doctor.airflow import ask_airflow, check_ports, find_addresses, is_embedded, tell_not_started
-from airloom.doctor.installation import check_environment, check_home, check_libraries, check_sources, load_pipelines
+from airloom.doctor.installation import check_environment, check_home, check_sources, load_pipelines
+from airloom.doctor.libraries import check_libraries
 from airloom.doctor.services import check_gateway, check_lineage, check_object_store, check_tracker
 from airloom.errors import ConfigError
 from airloom.settings import Settings, load_settings
@@ -77,7 +78,7 @@ def _examine_here(settings: Settings, folders: Mapping[Path, str], environ: Mapp
     yield from found
     yield from check_environment(settings, folders, pipelines)
     yield from check_sources(pipelines, settings, environ)
-    yield from check_libraries(pipelines, settings, environ)
+    yield from check_libraries(pipelines, folders, settings, environ)
     yield from check_object_store(settings)
     yield check_lineage(settings, environ)
     if embedded:

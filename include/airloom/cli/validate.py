@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from airloom.errors import ConfigError, Finding, SpecError
-from airloom.settings import load_settings
+from airloom.settings import Settings, load_settings
 from airloom.spec import Pipeline, build_plans, find_pipeline_files, find_root, load_pipeline
 from airloom.spec.cluster import Cluster, load_cluster
 from airloom.spec.cluster_pods import check_amounts, check_fields, place_in_file
 from airloom.spec.document import load_document
+from airloom.spec.loader import place_complaints
 from airloom.spec.ownership import find_newcomers
 from airloom.spec.plan import find_compute
 from airloom.spec.pod_schema import can_check_pods
+from airloom.stages.names import find_unknown_names, list_unchecked
+from airloom.stages.wiring import EmbeddedPorts
 
 _NO_OPENAPI = " (podTemplate and Kubernetes' own fields not checked: jsonschema is not installed here)"
 
@@ -46,6 +49,8 @@ def run(arguments: list[str]) -> int:
     findings.extend(finding for _, finding in find_newcomers((path, roots[path], each) for path, each in valid))
     for cluster in clusters.values():
         findings.extend(find_unknown_profiles(valid, cluster))
+    for path, pipeline in valid:
+        findings.extend(_find_unknown_names(path, roots[path], pipeline, environment, settings))
     bad = {finding.file for finding in findings}
     for path in clusters:
         if str(path) not in bad:
@@ -53,6 +58,9 @@ def run(arguments: list[str]) -> int:
     for path, pipeline in valid:
         if str(path) not in bad:
             print(f"{path}: OK, {pipeline.full_name}")
+    if unchecked := sorted({library for _, pipeline in valid for library in list_unchecked(pipeline)}):
+        print(f"Not checked: what the files name of {', '.join(unchecked)}, which is not installed here; "
+              "`airloom doctor` has the stages' Python check it")  # fmt: skip
     for finding in dict.fromkeys(findings):
         print(finding, file=sys.stderr)
     return 1 if findings else 0
@@ -62,6 +70,14 @@ def find_pod_faults(path: Path, cluster: Cluster) -> list[Finding]:
     """What of the cluster file Kubernetes will not take."""
     complaints = [*check_amounts(cluster), *(check_fields(cluster) if can_check_pods() else ())]
     return place_in_file(complaints, path)
+
+
+def _find_unknown_names(
+    path: Path, root: Path | None, pipeline: Pipeline, environment: str | None, settings: Settings
+) -> list[Finding]:
+    ports = EmbeddedPorts(settings, settings.artifacts_uri)
+    complaints = list(find_unknown_names(pipeline, settings.data_root, lambda: ports.data_quality))
+    return place_complaints(complaints, path, root, environment) if complaints else []
 
 
 def find_unknown_profiles(pipelines: list[tuple[Path, Pipeline]], cluster: Cluster) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ kind: Pipeline
 metadata: {name: p}
 spec:
   data: {sources: {rows: {type: csv, path: rows.csv}}}
-  train: {target: y, estimator: sklearn.linear_model.Ridge}
+  train: {target: y, task: regression, estimator: sklearn.linear_model.Ridge}
   deploy: {target: gateway}
 """
 
@@ -189,6 +189,10 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
         lambda w: w.rewrite("sklearn.linear_model.Ridge", "no_such_boost.Model"),
         "libraries", "no Python package no_such_boost", "pip install no_such_boost"
     ),
+    "estimator misspelt": (
+        lambda w: w.rewrite("linear_model.Ridge", "linear_model.Rigde"),
+        "libraries", "did you mean Ridge", "Mend the name"
+    ),
     "stages' Python missing": (
         lambda w: w.set(AIRLOOM_STAGE_PYTHON="/nowhere/python"), "libraries", "/nowhere/python is not there", "airloom"
     ),
@@ -274,13 +278,26 @@ def test_a_batch_that_has_not_arrived_is_not_checked(world: World) -> None:
     assert (found.check, found.verdict) == ("sources", "not checked")
 
 
-def test_stages_of_another_python_are_not_checked_by_this_one(world: World) -> None:
+def test_stages_of_another_python_are_checked_by_that_one(world: World) -> None:
     other = world.folder / "python"
-    other.symlink_to(sys.executable)
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    world.set(AIRLOOM_STAGE_PYTHON=str(other))
+    world.rewrite("linear_model.Ridge", "linear_model.Rigde")
+    (found,) = world.wrongs()
+    assert (found.check, found.where) == ("libraries", f"{world.pipeline}:6:51")
+    assert "did you mean Ridge" in found.message
+
+
+def test_a_stages_python_that_cannot_be_asked_is_not_checked(world: World) -> None:
+    other = world.folder / "python"
+    other.write_text("#!/bin/sh\necho 'No module named airloom' >&2; exit 1\n")
+    other.chmod(0o755)
     world.set(AIRLOOM_STAGE_PYTHON=str(other))
     (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict != "right")
     assert (found.check, found.verdict) == ("libraries", "not checked")
-    assert f"{other} -m airloom doctor" in found.remedy
+    assert "No module named airloom" in found.message
+    assert f"{other} -m airloom.doctor.libraries" in found.remedy
 
 
 def test_the_airflow_sides_diagnoses_are_told_with_the_others(
