@@ -72,6 +72,19 @@ def test_a_name_that_is_not_there_is_told_with_its_place(
     assert words in line
 
 
+def test_a_name_in_defaults_is_told_there_and_the_pipeline_is_not_ok(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = file.parent / "pipelines"
+    (root / "ops").mkdir(parents=True)
+    (root / "ops" / "p.yaml").write_text(PIPELINE)
+    (root / "defaults.yaml").write_text("spec:\n  train: {params: {max_deep: 3}}\n")
+    assert main(["validate", str(root)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{root}/defaults.yaml:2:20: spec.train.params.max_deep: ")
+
+
 def test_code_of_ones_own_is_not_run(file: Path) -> None:
     (file.parent / "own.py").write_text("raise SystemExit('run')")
     assert validate(file, "sklearn.tree.DecisionTreeClassifier", "own.Model") == 0
