@@ -4,8 +4,9 @@ Works round a deadlock of Airflow's triggerer, seen with a thousand triggers tha
 process that runs triggers writes each line to its supervisor's socket, and its event loop stands still while that is
 full; the supervisor, meanwhile, writes the triggers to be started to the other's socket, and reads no lines until that
 is through. Both then wait for ever, the triggerer's triggers with them; another triggerer that takes them over does the
-same. Here the lines go to a queue in memory, and a thread writes them. It also writes each whole: Airflow's own leaves
-out the rest of one that the socket takes in part.
+same. Here the lines go to a queue in memory, and a thread writes them; that a trigger has ended is told once its lines
+are written, for the supervisor then closes its log. It also writes each whole: Airflow's own leaves out the rest of one
+that the socket takes in part.
 
 Upstream: https://github.com/apache/airflow/issues/65286, open, has triggerers that stand still, for this reason or
 another; https://github.com/apache/airflow/issues/66158, open, the lines that are cut. It can go with a version whose
@@ -14,6 +15,7 @@ event loop does not wait for its log.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import io
 import os
@@ -24,7 +26,7 @@ from typing import Any
 from typing_extensions import Buffer
 
 _LAST_SECONDS = 5.0
-"""How long the process, when it ends, waits for its supervisor to take what is left."""
+"""How long the end of the process, or of a trigger, waits for the supervisor to take the lines before."""
 
 
 class LogChannel(io.RawIOBase):
@@ -81,11 +83,11 @@ class LogChannel(io.RawIOBase):
 
 def log_from_a_thread() -> None:
     """Have Airflow's triggerer, run later in this process, run triggers in one whose event loop waits for no log."""
-    from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
+    from airflow.jobs.triggerer_job_runner import TriggerRunner, TriggerRunnerSupervisor
     from airflow.sdk.execution_time import supervisor
     from airflow.sdk.log import configure_logging, reset_logging
 
-    run = TriggerRunnerSupervisor.run_in_process
+    run, sync = TriggerRunnerSupervisor.run_in_process, TriggerRunner.sync_state_to_supervisor
     channels: list[LogChannel] = []
 
     def configure(log_fd: int) -> None:
@@ -98,5 +100,12 @@ def log_from_a_thread() -> None:
         atexit.register(lambda: [channel.drain() for channel in channels])
         return run()  # type: ignore[no-untyped-call]
 
+    async def write_then_sync(runner: Any, finished_ids: list[int]) -> None:
+        for channel in channels:
+            if finished_ids:
+                await asyncio.to_thread(channel.drain)
+        await sync(runner, finished_ids)
+
     supervisor._configure_logs_over_json_channel = configure
     TriggerRunnerSupervisor.run_in_process = run_and_drain  # type: ignore[method-assign]
+    TriggerRunner.sync_state_to_supervisor = write_then_sync  # type: ignore[method-assign,assignment]

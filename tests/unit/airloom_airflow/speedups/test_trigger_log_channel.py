@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
+from typing import Any
 
-from airloom_airflow.speedups.trigger_log_channel import LogChannel
+import pytest
+
+from airloom_airflow.speedups import switch, triggerer
+from airloom_airflow.speedups.trigger_log_channel import LogChannel, log_from_a_thread
 
 LINES = [b"line %d of a trigger that says a lot: %s\n" % (number, b"x" * 500) for number in range(5000)]
 
@@ -51,3 +56,35 @@ def test_a_reader_that_is_gone_stops_nobody() -> None:
     for line in LINES:
         channel.write(line)
     assert channel.drain(30)
+
+
+@pytest.mark.skipif(switch.version("apache-airflow-core") not in triggerer.TESTED, reason="off here")
+def test_a_triggers_end_is_told_after_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Airflow's own parts around it: the supervisor closes a trigger's log when it is told of its end."""
+    from airflow.jobs.triggerer_job_runner import TriggerRunner, TriggerRunnerSupervisor
+    from airflow.sdk import log as airflow_log
+    from airflow.sdk.execution_time import supervisor
+
+    writer, reader = socket.socketpair()
+    got: list[bytes] = []
+
+    async def sync(runner: Any, finished_ids: list[int]) -> None:
+        told.append((finished_ids, outputs[0].drain(0)))
+
+    told: list[tuple[list[int], bool]] = []
+    monkeypatch.setattr(TriggerRunner, "sync_state_to_supervisor", sync)
+    monkeypatch.setattr(TriggerRunnerSupervisor, "run_in_process", TriggerRunnerSupervisor.run_in_process)
+    monkeypatch.setattr(supervisor, "_configure_logs_over_json_channel", None)
+    outputs: list[LogChannel] = []
+    monkeypatch.setattr(airflow_log, "configure_logging", lambda output, **_: outputs.append(output))
+    monkeypatch.setattr(airflow_log, "reset_logging", lambda: None)
+    log_from_a_thread()
+    supervisor._configure_logs_over_json_channel(writer.fileno())
+    reading = threading.Thread(target=read_all, args=(reader, got))
+    for line in LINES:
+        outputs[0].write(line)
+    reading.start()
+    asyncio.run(TriggerRunner.sync_state_to_supervisor(None, [7]))  # type: ignore[arg-type]
+    assert told == [([7], True)]
+    writer.close()
+    reading.join()
