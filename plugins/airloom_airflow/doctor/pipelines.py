@@ -33,7 +33,10 @@ def check_executors(settings: Settings) -> Iterator[Diagnosis]:
         complaints = list(find_unknown_executors(pipeline, known))
         root = next(folder for folder in folders or (settings.pipelines,) if path.is_relative_to(folder))
         for finding in place_complaints(complaints, path, root, settings.environment):
-            where, remedy = f"{finding.file}:{finding.line}:{finding.column}", "Mend the pipeline file, or Airflow's."
+            where, remedy = (
+                f"{finding.file}:{finding.line}:{finding.column}",
+                "Mend the pipeline file, or Airflow's configuration.",
+            )
             yield wrong("executors", where, f"{finding.path}: {finding.message}", remedy)
         options = (pipeline.spec.airflow.default_args, *pipeline.spec.airflow.tasks.values())
         if not complaints and any(each.executor for each in options):
