@@ -59,3 +59,7 @@ def test_an_expectation_that_is_none_is_the_files_fault(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         quality.validate(ROWS, "people", [expectation], tmp_path)
+    good = {"expect_table_row_count_to_be_between": {"min_value": 10}}
+    ((position, fault),) = quality.find_faults([good, expectation]).items()
+    assert position == 1
+    assert message in fault

@@ -6,16 +6,19 @@ import argparse
 import json
 import os
 import shutil
+import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, wrong
 from airloom.doctor.airflow import ask_airflow, check_ports, find_addresses, is_embedded, tell_not_started
-from airloom.doctor.installation import check_environment, check_home, check_libraries, check_sources, load_pipelines
+from airloom.doctor.installation import check_environment, check_home, check_sources, load_pipelines
+from airloom.doctor.libraries import check_libraries
 from airloom.doctor.services import check_gateway, check_lineage, check_object_store, check_tracker
 from airloom.errors import ConfigError
-from airloom.settings import load_settings
+from airloom.settings import Settings, load_settings
 
 _WIDTH = 80
 _SIGNS = {"right": "ok   ", "wrong": "WRONG", "not checked": "?    "}
@@ -54,15 +57,30 @@ def examine(environ: Mapping[str, str], looking: Iterable[str] = ()) -> Iterator
         yield wrong("settings", message.partition(" ")[0], message, remedy[:1].upper() + remedy[1:])
         return
     yield right("settings", "AIRLOOM_…", f"can be read; stages run as {settings.runtime}")
+    with tempfile.TemporaryDirectory(prefix="airloom-doctor-") as scratch:
+        theirs = ask_airflow(settings, list(looking), environ, Path(scratch))
+        folders = theirs.folders
+        if folders is None:
+            folders = {settings.pipelines: str(settings.pipelines)}
+        for found in (*_examine_here(settings, folders, environ), *theirs.diagnoses):
+            yield _show(found, folders)
+
+
+def _examine_here(settings: Settings, folders: Mapping[Path, str], environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+    """Those of the Airflow-free side.
+
+    Args:
+        folders: of pipeline files.
+    """
     yield check_home(settings)
-    pipelines, found = load_pipelines(settings)
+    embedded, addresses = is_embedded(environ), find_addresses(settings, environ)
+    pipelines, found = load_pipelines(settings, folders, meant=embedded or "AIRLOOM_PIPELINES" in environ)
     yield from found
-    yield from check_environment(settings, pipelines)
+    yield from check_environment(settings, folders, pipelines)
     yield from check_sources(pipelines, settings, environ)
-    yield from check_libraries(pipelines, settings, environ)
+    yield from check_libraries(pipelines, folders, settings, environ)
     yield from check_object_store(settings)
     yield check_lineage(settings, environ)
-    embedded, addresses = is_embedded(environ), find_addresses(settings, environ)
     if embedded:
         yield check_ports(settings, environ)
     if addresses:
@@ -75,7 +93,14 @@ def examine(environ: Mapping[str, str], looking: Iterable[str] = ()) -> Iterator
         yield tell_not_started("gateway", "AIRLOOM_GATEWAY_URL")
     else:
         yield from check_gateway(settings, pipelines)
-    yield from ask_airflow(settings, list(looking), environ)
+
+
+def _show(found: Diagnosis, folders: Mapping[Path, str]) -> Diagnosis:
+    """With what people call the folders of pipeline files, in place of where copies of them lie now."""
+    texts = {name: getattr(found, name) for name in ("where", "message", "remedy")}
+    for path, shown in folders.items():
+        texts = {name: text.replace(str(path), shown) for name, text in texts.items()}
+    return replace(found, **texts)
 
 
 def format_diagnosis(diagnosis: Diagnosis, width: int) -> Iterator[str]:

@@ -1,4 +1,5 @@
 """Asks the Airflow side, `python -m airloom_airflow.doctor`, with Airflow's own Python: this side cannot import it.
+It says too where the pipeline files lie, since Airflow's configuration may have them in a bucket or a repository.
 
 Where Airflow is the embedded one (no variable of this environment says otherwise), its settings are the supervisor's,
 and what `airloom up` makes at its start is told as such.
@@ -10,8 +11,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
@@ -24,6 +25,18 @@ from airloom.telemetry import SWITCHES
 
 _SECONDS = 120
 CHECK = "Airflow"
+
+
+@dataclass(frozen=True)
+class AirflowSide:
+    """What the Airflow side found.
+
+    Attributes:
+        folders: of pipeline files → what each is called in messages; None: not said, `AIRLOOM_PIPELINES` is meant.
+    """
+
+    diagnoses: tuple[Diagnosis, ...]
+    folders: Mapping[Path, str] | None = None
 
 
 def is_embedded(environ: Mapping[str, str]) -> bool:
@@ -56,37 +69,44 @@ def check_ports(settings: Settings, environ: Mapping[str, str]) -> Diagnosis:
     return right("ports", str(settings.home), "the ports of the embedded runtime are free")
 
 
-def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[str, str], scratch: Path) -> AirflowSide:
     """Airflow's and the cluster's diagnoses.
 
     Args:
         settings: the installation.
         arguments: of `python -m airloom_airflow.doctor`.
         environ: of the command.
+        scratch: an empty folder; copies of pipeline files that lie elsewhere are in it afterwards.
     """
     try:
         airflow = find_airflow(environ)
     except ConfigError as error:
         airflow = Path(sys.executable).with_name("airflow")
         if "AIRLOOM_AIRFLOW_BIN" in environ or not airflow.is_file():
-            yield wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", str(error), "See the message.")
-            return
-    python = airflow.with_name("python")
-    with tempfile.TemporaryDirectory(prefix="airloom-doctor-") as folder:
-        given = {**environ, "PYTHONWARNINGS": "ignore"}
-        if is_embedded(environ):
-            addresses = find_addresses(settings, environ)
-            if known := addresses or _expect_addresses(environ):  # what the supervisor tells Airflow
-                given |= {"AIRLOOM_TRACKING_URI": known.mlflow, "AIRLOOM_GATEWAY_URL": known.gateway}
-            if addresses is None:
-                given["AIRFLOW_HOME"] = folder  # importing Airflow makes its home
-                arguments = [*arguments, "--not-started"]
-            else:
-                given |= build_airflow_environ(
-                    settings.home / "airflow", port_of(addresses.airflow), None, settings.dag_files
-                )
-                given.setdefault("AIRLOOM_STAGE_PYTHON", sys.executable)
-        yield from _ask([str(python), "-m", "airloom_airflow.doctor", *arguments], given)
+            return AirflowSide((wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", str(error), "See the message."),))
+    given = {
+        **environ,
+        "PYTHONWARNINGS": "ignore",
+        "GIT_TERMINAL_PROMPT": "0",  # nobody is there to answer
+        # resolved here: the other process does not start in this one's folder
+        "AIRLOOM_HOME": str(settings.home),
+        "AIRLOOM_DATA_ROOT": str(settings.data_root),
+        "AIRLOOM_PIPELINES": str(settings.pipelines),
+    }
+    arguments = [*arguments, f"--copies={scratch / 'bundles'}"]
+    if is_embedded(environ):
+        addresses = find_addresses(settings, environ)
+        if known := addresses or _expect_addresses(environ):  # what the supervisor tells Airflow
+            given |= {"AIRLOOM_TRACKING_URI": known.mlflow, "AIRLOOM_GATEWAY_URL": known.gateway}
+        if addresses is None:
+            given["AIRFLOW_HOME"] = str(scratch / "airflow")  # importing Airflow makes its home
+            arguments.append("--not-started")
+        else:
+            given |= build_airflow_environ(
+                settings.home / "airflow", port_of(addresses.airflow), None, settings.dag_files
+            )
+            given.setdefault("AIRLOOM_STAGE_PYTHON", sys.executable)
+    return _ask([str(airflow.with_name("python")), "-m", "airloom_airflow.doctor", *arguments], given)
 
 
 def _expect_addresses(environ: Mapping[str, str]) -> Addresses | None:
@@ -97,27 +117,31 @@ def _expect_addresses(environ: Mapping[str, str]) -> Addresses | None:
         return None
 
 
-def _ask(command: list[str], environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+def _ask(command: list[str], environ: Mapping[str, str]) -> AirflowSide:
     again = f"Run it by hand and mend what it says: {' '.join(command)}"
     try:
         told = subprocess.run(
             command, env=dict(environ), capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=os.sep
         )
     except subprocess.TimeoutExpired:
-        yield wrong(CHECK, command[0], f"the checks of the Airflow side did not end within {_SECONDS} s", again)
-        return
+        message = f"the checks of the Airflow side did not end within {_SECONDS} s"
+        return AirflowSide((wrong(CHECK, command[0], message, again),))
     except OSError as error:
-        yield wrong(CHECK, command[0], f"Airflow's Python cannot be started: {error.strerror}", again)
-        return
+        return AirflowSide((wrong(CHECK, command[0], f"Airflow's Python cannot be started: {error.strerror}", again),))
     if "No module named" in told.stderr and "airloom_airflow" in told.stderr.splitlines()[-1]:
         message = "airloom-airflow is not installed in Airflow's environment"
-        yield wrong(CHECK, command[0], message, f"{command[0]} -m pip install airloom-airflow")
-        return
+        return AirflowSide((wrong(CHECK, command[0], message, f"{command[0]} -m pip install airloom-airflow"),))
     try:
-        yield from (Diagnosis.from_json(each) for each in json.loads(told.stdout.strip().splitlines()[-1]))
-    except (ValueError, TypeError, IndexError):
+        answer = json.loads(told.stdout.strip().splitlines()[-1])
+        folders = answer["folders"]
+        return AirflowSide(
+            tuple(Diagnosis.from_json(each) for each in answer["diagnoses"]),
+            None if folders is None else {Path(path): shown for path, shown in folders.items()},
+        )
+    except (ValueError, TypeError, LookupError, AttributeError):
         last = (told.stderr.strip() or told.stdout.strip() or "nothing").splitlines()[-1]
-        yield wrong(CHECK, command[0], f"the Airflow side ended with status {told.returncode}: {last}", again)
+        message = f"the Airflow side ended with status {told.returncode}: {last}"
+        return AirflowSide((wrong(CHECK, command[0], message, again),))
 
 
 def tell_not_started(check: str, where: str) -> Diagnosis:

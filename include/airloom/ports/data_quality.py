@@ -42,3 +42,7 @@ class DataQuality(Protocol):
             SpecError: there is no such expectation, or it does not take these arguments.
         """
         ...
+
+    def find_faults(self, expectations: Sequence[Mapping[str, Mapping[str, Any]]]) -> Mapping[int, str]:
+        """What `validate` would refuse, before there are rows: position of an expectation → what is wrong with it."""
+        ...

@@ -70,6 +70,20 @@ def find_root(path: Path) -> Path | None:
     return next((folder for folder in path.absolute().parents if folder.name == "pipelines"), None)
 
 
+def place_complaints(
+    complaints: Iterable[Complaint], path: Path, root: Path | None = None, environment: str | None = None
+) -> list[Finding]:
+    """Findings of what is wrong in a pipeline that was read well: where in which file each value stands.
+
+    Args:
+        complaints: what is wrong.
+        path: the pipeline file; `root` and `environment` are as for `load_pipeline`.
+    """
+    documents = _load_layers(path, root, _find_team(path, root))
+    layers = [_Layer(document) for document in documents] + _overlays(documents, environment)
+    return [_place(complaint, layers, path)[0] for complaint in complaints]
+
+
 @dataclass(frozen=True)
 class _Layer:
     """A document, or one environment of it, as part of a pipeline."""

@@ -34,7 +34,7 @@ def build_estimator(train: Train, types: Mapping[str, FeatureType]) -> Any:
         UserCodeError: there is no such class, it is no estimator of the task, or it refuses the parameters.
     """
     assert train.estimator is not None
-    estimator = _build(_load_class(train.estimator), train)
+    estimator = make_estimator(load_class(train.estimator), train)
     text = [name for name, kind in types.items() if kind == "text"]
     numbers = [name for name, kind in types.items() if kind == "number"]
     takes_missing = bool(estimator.__sklearn_tags__().input_tags.allow_nan)
@@ -97,7 +97,12 @@ def find_code(train: Train, data_root: Path) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
 
 
-def _load_class(path: str) -> Any:
+def load_class(path: str) -> Any:
+    """What a pipeline names as its estimator; its module's code is run.
+
+    Errors:
+        UserCodeError: there is no such module, or nothing of that name in it.
+    """
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
@@ -115,7 +120,12 @@ def _load_class(path: str) -> Any:
     return found
 
 
-def _build(found: Any, train: Train) -> Any:
+def make_estimator(found: Any, train: Train) -> Any:
+    """The estimator with its parameters and seed, not fitted.
+
+    Errors:
+        UserCodeError: it is no estimator class, does another task, or does not take the parameters.
+    """
     from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
     if not (inspect.isclass(found) and issubclass(found, BaseEstimator)):

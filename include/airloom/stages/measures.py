@@ -25,6 +25,9 @@ _USUAL = {
     "regression": ("r2_score", "mean_absolute_error", "root_mean_squared_error"),
 }
 
+COMMON_METRICS = _OF_PROBABILITIES.union(_AVERAGED, *_USUAL.values())
+"""Metrics of which it is known, without loading scikit-learn, that it has them."""
+
 
 def usual_metrics(task: str) -> tuple[str, ...]:
     """What is measured where the pipeline names nothing."""

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from airloom.errors import AirloomError, ConfigError
 from airloom.spec.file_names import is_team, refuse_name
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
-from airloom_airflow.bundles.claims import Claim, find_claimants, find_named_files, is_pipeline_file, list_named
+from airloom.spec.ownership import Claim, list_named
+from airloom_airflow.bundles.claims import find_claimants, find_named_files, is_pipeline_file
 from airloom_airflow.bundles.whole_file import replace_file
 from airloom_airflow.objects import list_objects, read_object
 

@@ -1,43 +1,27 @@
-"""Which pipeline a file is about, where a pipeline's file lies, and which of several files has a pipeline's DAGs.
+"""Which pipeline a file is about, and where a pipeline's file lies; which of several has its DAGs `airloom.spec` says.
 
 `dag_files` and `loader` call it. It reads no more of a file than its metadata, and checks nothing: what is wrong with a
 file the loader of `airloom.spec` says, where the file's DAGs are built.
-
-A pipeline is one file's. Where several claim its team and name, the one that was there first keeps its DAGs and the
-others are import errors. First is, on every machine and after every restart, the file that bears the pipeline's name
-(`<team>/<pipeline>.yaml`, which no copy under another name can take over); among files of which none does, the one
-whose DAGs Airflow has; else the first in the order of their paths.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from airloom.errors import SpecError
 from airloom.spec.document import parse_document
 from airloom.spec.file_names import is_team, refuse_name
+from airloom.spec.loader import SUFFIXES
+from airloom.spec.ownership import Claim, list_named
 
-SUFFIXES = (".yaml", ".yml")
 Stamp = tuple[int, int, int]
 
 _PART = "[a-z0-9]+(?:[_-][a-z0-9]+)*"
 _DAG_ID = re.compile(f"(?P<team>{_PART})__(?P<name>{_PART})__{_PART}")
-
-
-@dataclass(frozen=True, order=True)
-class Claim:
-    """A pipeline by its team and name."""
-
-    team: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.team}/{self.name}"
 
 
 def read_claim(root: Path, file: str, text: bytes) -> Claim | None:
@@ -89,23 +73,6 @@ def find_claimants(root: Path, claim: Claim) -> list[str]:
             if claim.name.encode() in text and refuse_name(file) is None and read_claim(root, file, text) == claim:
                 found.append(file)
     return found
-
-
-def choose_owner(claim: Claim, files: Iterable[str], known: str | None = None) -> str:
-    """Which of the files that claim a pipeline has its DAGs.
-
-    Args:
-        claim: the pipeline.
-        files: paths below the folder of pipeline files; at least one.
-        known: the one whose DAGs Airflow has, if any.
-    """
-    named = list_named(claim)
-    return min(files, key=lambda file: (file not in named, file != known, file))
-
-
-def list_named(claim: Claim) -> list[str]:
-    """The paths at which a file bears the pipeline's name: in its team's folder, or in the root."""
-    return [f"{folder}{claim.name}{suffix}" for folder in (f"{claim.team}/", "") for suffix in SUFFIXES]
 
 
 def list_pipeline_files(root: Path) -> Iterator[tuple[str, Stamp]]:

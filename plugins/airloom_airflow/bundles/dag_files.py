@@ -20,10 +20,9 @@ from pathlib import Path
 
 from airloom.spec.file_names import refuse_name, show_name
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
+from airloom.spec.ownership import Claim, choose_owner
 from airloom_airflow.bundles.claims import (
-    Claim,
     Stamp,
-    choose_owner,
     find_claimants,
     list_pipeline_files,
     read_bytes,

@@ -73,6 +73,11 @@ class GitPipelineDagBundle(BaseDagBundle):
     def view_url_template(self) -> str | None:
         return self._repository.view_url_template()
 
+    def fetch_pipelines(self) -> Path:
+        """The folder of pipeline files, checked out here; `airloom doctor` reads them. Makes no DAG files."""
+        self._check_out()
+        return self._require_folder()
+
     def initialize(self) -> None:
         """Bring the commit here, and make the DAG file of the task that this process is for.
 

@@ -26,15 +26,8 @@ from airflow.sdk import get_parsing_context
 from airloom.errors import AirloomError, ConfigError
 from airloom.settings import load_settings
 from airloom.spec.file_names import refuse_name, show_name
-from airloom_airflow.bundles.claims import (
-    Claim,
-    choose_owner,
-    find_claimants,
-    list_pipeline_files,
-    read_bytes,
-    read_claim,
-    split_dag_id,
-)
+from airloom.spec.ownership import Claim, choose_owner
+from airloom_airflow.bundles.claims import find_claimants, list_pipeline_files, read_bytes, read_claim, split_dag_id
 from airloom_airflow.bundles.pipeline_file import build_dags, refuse_newcomer
 from airloom_airflow.dag_factory.broken import broken_dag_id, build_broken_dag
 from airloom_airflow.dag_factory.janitor import JANITOR_DAG_ID, build_janitor_dag

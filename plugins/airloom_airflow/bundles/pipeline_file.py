@@ -15,8 +15,11 @@ from airloom.errors import AirloomError, Finding, SpecError
 from airloom.settings import load_settings
 from airloom.spec import build_plans, load_pipeline
 from airloom.spec.document import load_document
+from airloom.spec.loader import place_complaints
+from airloom.spec.ownership import describe_newcomer
 from airloom_airflow.bundles.dag_files import find_root
 from airloom_airflow.dag_factory import build_dag
+from airloom_airflow.dag_factory.executors import find_unknown_executors, list_executors
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -37,16 +40,19 @@ def build_stub_dags(stub: str, file: str, owner: str | None = None) -> dict[str,
     root = find_root(Path(stub).parents[len(PurePosixPath(file).parts) - 1])
     if owner is not None and get_parsing_context().dag_id is None:
         raise refuse_newcomer(root / file, root / owner)
-    return build_dags(root / file, root, load_settings().environment)
+    return build_dags(root / file, root, load_settings().environment, bundled=True)
 
 
-def build_dags(path: str | Path, root: str | Path, environment: str | None = None) -> dict[str, DAG]:
+def build_dags(
+    path: str | Path, root: str | Path, environment: str | None = None, *, bundled: bool = False
+) -> dict[str, DAG]:
     """As `build_stub_dags`, of a pipeline file by its path.
 
     Args:
         path: the pipeline file.
         root: the folder of pipeline files.
         environment: name of the overlay that applies.
+        bundled: see `list_executors`.
     """
     path, root = Path(path), Path(root)
     try:
@@ -56,6 +62,10 @@ def build_dags(path: str | Path, root: str | Path, environment: str | None = Non
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: cannot be read as a pipeline file: {error}") from error
     wanted = get_parsing_context().dag_id
+    if wanted is None and pipeline.spec.airflow.model_fields_set:
+        unknown = list(find_unknown_executors(pipeline, list_executors(bundled=bundled)))
+        if unknown:
+            raise SpecError(findings=place_complaints(unknown, path, root, environment))
     digest = hashlib.sha256(pipeline.model_dump_json().encode()).hexdigest()[:16]
     source = f"`{path.relative_to(root).as_posix()}` (resolved: `{digest}`)"
     return {
@@ -70,8 +80,5 @@ def refuse_newcomer(path: Path, owner: Path) -> SpecError:
     document = load_document(path)
     name = document.data["metadata"]["name"]
     _, (line, column) = document.find(("metadata", "name"))
-    message = (
-        f"given {name!r}, which is the pipeline of {owner}, and that file keeps its DAGs; "
-        "give this one a name of its own, or remove one of the two files"
-    )
+    message = describe_newcomer(name, owner)
     return SpecError(findings=[Finding(str(path), line, column, "metadata.name", message)])

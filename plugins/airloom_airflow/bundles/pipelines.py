@@ -78,6 +78,13 @@ class PipelineDagBundle(BaseDagBundle):
     def get_current_version(self) -> None:
         return None
 
+    def fetch_pipelines(self) -> Path:
+        """The folder of pipeline files, a bucket's as a copy; `airloom doctor` reads them. Makes no DAG files."""
+        if self._bucket:
+            with self.lock():
+                self._bucket.sync()
+        return self._root
+
     def initialize(self) -> None:
         wanted = get_parsing_context().dag_id
         claim = split_dag_id(wanted) if wanted else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from airloom_airflow.bundles.claims import Claim, split_dag_id
+from airloom.spec.ownership import Claim
+from airloom_airflow.bundles.claims import split_dag_id
 
 _log = logging.getLogger(__name__)
 

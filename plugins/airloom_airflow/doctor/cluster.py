@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.spec.cluster import Cluster, Profile
+from airloom.spec.quantity import parse_quantity
 from airloom_airflow.doctor.reading import Answer
-from airloom_airflow.pods.pod import parse_quantity
 
 RIGHTS = (
     ("create", "pods", ""),
@@ -142,7 +142,7 @@ def _explain_quota(said: str, need: Need) -> Diagnosis:
     }
     limited = parts.get("limited", {})
     for resource, asked in parts.get("requested", {}).items():
-        if resource in limited and _amount(asked) > _amount(limited[resource]):
+        if resource in limited and parse_quantity(asked) > parse_quantity(limited[resource]):
             message = f"the quota gives {limited[resource]} of {resource} in all, and one pod asks for {asked}"
             return wrong("quota", need.where, message, "Ask for less in the profile, or raise the quota.")
     remedy = "Nothing, if it empties: stages wait for room. Else raise the quota."
@@ -193,8 +193,14 @@ def find_node_trouble(nodes: Iterable[Mapping[str, Any]], spec: Mapping[str, Any
     if not left:
         return "every node that fits has a taint that the pod does not tolerate, or is cordoned"
     for resource, asked in _requests(spec).items():
-        most = max((_amount(node["status"]["allocatable"].get(resource, "0")) for node in left), default=Decimal(0))
-        left = [node for node in left if _amount(node["status"]["allocatable"].get(resource, "0")) >= _amount(asked)]
+        most = max(
+            (parse_quantity(node["status"]["allocatable"].get(resource, "0")) for node in left), default=Decimal(0)
+        )
+        left = [
+            node
+            for node in left
+            if parse_quantity(node["status"]["allocatable"].get(resource, "0")) >= parse_quantity(asked)
+        ]
         if not left:
             return f"the pod asks for {resource}: {asked}, and the most that a node that fits has is {most:f}"
     return None
@@ -209,13 +215,6 @@ def _requests(spec: Mapping[str, Any]) -> dict[str, str]:
     """Of the pod's first container, the stage; what has a limit alone is requested by it."""
     resources = spec["containers"][0].get("resources", {})
     return {**resources.get("limits", {}), **resources.get("requests", {})}
-
-
-def _amount(quantity: Any) -> Decimal:
-    try:
-        return parse_quantity(str(quantity))
-    except KeyError:  # Pi, Ei: more than any pod asks for
-        return Decimal("Infinity")
 
 
 def _fits(labels: Mapping[str, str], term: Mapping[str, Any]) -> bool:

@@ -7,12 +7,13 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.settings import Settings
+from airloom_airflow.dag_factory.executors import list_bundles
+from airloom_airflow.doctor.folders import SETTING
 from airloom_airflow.doctor.pipelines import check_pools, read_pools
 
 _DIST = "airloom-airflow"
@@ -60,17 +61,10 @@ def check_airflow(settings: Settings, *, started: bool, environ: Mapping[str, st
 
 def check_bundles() -> Diagnosis:
     """Whether the DAG processor is told to read pipeline files."""
-    from airflow.configuration import conf
-
-    where = "dag_processor.dag_bundle_config_list"
-    bundles: Any = conf.getjson("dag_processor", "dag_bundle_config_list") or []
-    ours = [
-        str(bundle["name"]) for bundle in bundles if str(bundle.get("classpath", "")).startswith("airloom_airflow.")
-    ]
-    if ours:
-        return right("DAG bundles", where, f"{', '.join(ours)} reads pipeline files")
+    if ours := [str(bundle["name"]) for bundle in list_bundles(ours=True)]:
+        return right("DAG bundles", SETTING, f"{', '.join(ours)} reads pipeline files")
     return unchecked(
-        "DAG bundles", where, "none is Airloom's, and what the DAG files of the others hold was not looked at",
+        "DAG bundles", SETTING, "none is Airloom's, and what the DAG files of the others hold was not looked at",
         "Add {\"name\": \"airloom\", \"classpath\": \"airloom_airflow.bundles.PipelineDagBundle\", \"kwargs\": {}}, "
         "unless a file in the DAGs folder loads the pipelines.",
     )  # fmt: skip

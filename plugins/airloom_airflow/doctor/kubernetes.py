@@ -12,6 +12,7 @@ from airloom.errors import ConfigError, SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, build_plans
 from airloom.spec.cluster import Cluster, Connection, load_cluster
+from airloom.spec.cluster_pods import check_amounts, place_in_file
 from airloom.spec.plan import find_compute
 from airloom_airflow.doctor import cluster as explaining
 from airloom_airflow.doctor.cluster import RIGHTS, Need, check_addresses
@@ -42,6 +43,9 @@ def check_kubernetes(settings: Settings, kubeconfig: Path | None, context: str |
             remedy = f"Mend the file; `airloom validate {settings.cluster_file}` checks it."
             yield wrong("cluster file", place, message, remedy)
         return
+    for finding in place_in_file(check_amounts(cluster), settings.cluster_file):
+        place = f"{finding.file}:{finding.line}:{finding.column}"
+        yield wrong("cluster file", place, f"{finding.path}: {finding.message}", "Mend the file.")
     yield right("cluster file", str(settings.cluster_file), f"valid; profiles {', '.join(cluster.list_profiles())}")
     needs: dict[Connection, list[Need]] = {}
     for found in find_needs(cluster, settings):

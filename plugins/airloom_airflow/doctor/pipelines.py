@@ -1,4 +1,4 @@
-"""What pipeline files ask of Airflow itself: pools that must be there, notifiers that must load."""
+"""What pipeline files ask of Airflow itself: pools and executors that it must have."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, wrong
-from airloom.errors import ConfigError, SpecError
+from airloom.errors import SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
-from airloom_airflow.notifications.loading import load_notifier
+from airloom.spec.loader import place_complaints
+from airloom_airflow.dag_factory.executors import find_unknown_executors, list_executors
+from airloom_airflow.doctor.folders import find_folders
 
 
 def find_valid(settings: Settings) -> Iterator[tuple[Path, Pipeline]]:
     """The pipelines that can be read; what is wrong with the others is the Airflow-free side's to tell."""
-    for path in find_pipeline_files(settings.pipelines):
-        try:
-            yield path, load_pipeline(path, settings.pipelines, settings.environment)
-        except SpecError:
-            continue
+    folders = find_folders(settings).paths
+    for folder in (settings.pipelines,) if folders is None else folders:
+        for path in find_pipeline_files(folder):
+            try:
+                yield path, load_pipeline(path, folder, settings.environment)
+            except SpecError:
+                continue
 
 
-def check_notifiers(settings: Settings) -> Iterator[Diagnosis]:
-    """Whether the classes that `notify` names load here, and take their arguments. None is called."""
+def check_executors(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether Airflow's configuration has the executors that tasks name; Airflow takes no DAG that names another."""
+    folders = find_folders(settings).paths
+    known = list_executors(bundled=folders is not None)
     for path, pipeline in find_valid(settings):
-        notify = pipeline.spec.notify
-        for event in type(notify).model_fields:
-            for given in getattr(notify, event) or ():
-                where = f"{path}: spec.notify.{event}"
-                try:
-                    load_notifier(given.notifier, given.args)
-                except ConfigError as error:
-                    remedy = "Install what brings it where Airflow's tasks run, or mend spec.notify."
-                    yield wrong("notifiers", where, str(error), remedy)
-                else:
-                    yield right("notifiers", where, f"{given.notifier} loads; it was not called")
+        complaints = list(find_unknown_executors(pipeline, known))
+        root = next(folder for folder in folders or (settings.pipelines,) if path.is_relative_to(folder))
+        for finding in place_complaints(complaints, path, root, settings.environment):
+            where, remedy = (
+                f"{finding.file}:{finding.line}:{finding.column}",
+                "Mend the pipeline file, or Airflow's configuration.",
+            )
+            yield wrong("executors", where, f"{finding.path}: {finding.message}", remedy)
+        options = (pipeline.spec.airflow.default_args, *pipeline.spec.airflow.tasks.values())
+        if not complaints and any(each.executor for each in options):
+            yield right("executors", str(path), f"Airflow has those that {pipeline.full_name} names")
 
 
 def check_pools(settings: Settings, known: Collection[str]) -> Iterator[Diagnosis]:

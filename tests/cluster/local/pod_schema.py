@@ -1,4 +1,4 @@
-"""`python -m tests.cluster.local.pod_schema`: makes `airloom_airflow.pods`' pod.schema.json from Kubernetes' OpenAPI.
+"""`python -m tests.cluster.local.pod_schema`: makes `airloom.spec`'s pod.schema.json from Kubernetes' OpenAPI.
 
 The OpenAPI document lies in the Go module that the test cluster is built from. Made strict: OpenAPI says nothing of
 unknown fields, and a typo in a pod template must not pass.
@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.cluster.local.programs import run
 
-SCHEMA = Path(__file__).parents[3] / "plugins" / "airloom_airflow" / "pods" / "pod.schema.json"
+SCHEMA = Path(__file__).parents[3] / "include" / "airloom" / "spec" / "pod.schema.json"
 _MODULE = Path(__file__).parents[1] / "kubernetes"
 _POD = "io.k8s.api.core.v1.Pod"
 _EITHER: dict[str, Any] = {"type": ["string", "integer"]}

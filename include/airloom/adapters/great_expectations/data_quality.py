@@ -72,6 +72,16 @@ class GreatExpectationsDataQuality:
         verdicts = tuple(_verdict(by_position[position]) for position in range(len(expectations)))
         return QualityReport(verdicts, found.describe().encode(), folder)
 
+    def find_faults(self, expectations: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[int, str]:
+        faults: dict[int, str] = {}
+        for position, expectation in enumerate(expectations):
+            (kind, arguments), *_ = expectation.items()
+            try:
+                _build(position, kind, arguments)
+            except SpecError as error:
+                faults[position] = str(error)
+        return faults
+
 
 def _build(position: int, kind: str, arguments: Mapping[str, Any]) -> Any:
     known = list_registered_expectation_implementations()

@@ -29,7 +29,7 @@ kind: Pipeline
 metadata: {name: p}
 spec:
   data: {sources: {rows: {type: csv, path: rows.csv}}}
-  train: {target: y, estimator: sklearn.linear_model.Ridge}
+  train: {target: y, task: regression, estimator: sklearn.linear_model.Ridge}
   deploy: {target: gateway}
 """
 
@@ -83,6 +83,11 @@ class World:
             program.write_text(f"#!/bin/sh\n{script}\n")
             program.chmod(0o755)
 
+    def answer_as_airflow(self, *diagnoses: Diagnosis, folders: dict[str, str] | None = None) -> None:
+        """What the Airflow side prints."""
+        answer = {"folders": folders, "diagnoses": [diagnosis.to_json() for diagnosis in diagnoses]}
+        self.write_airflow(f"echo '{json.dumps(answer)}'")
+
     def wrongs(self) -> list[Diagnosis]:
         return [diagnosis for diagnosis in examine(self.environ) if diagnosis.verdict == "wrong"]
 
@@ -107,7 +112,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         **{f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")},
     }
     world = World(tmp_path, environ, pipeline, rows)
-    world.write_airflow("echo '[]'")
+    world.answer_as_airflow()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -136,7 +141,7 @@ def take_a_port(world: World) -> None:
 
 
 def write_twin(world: World) -> None:
-    (world.pipeline.parent / "q.yaml").write_text(PIPELINE)
+    (world.pipeline.parent / "a.yaml").write_text(PIPELINE)  # before the other, which bears the name
 
 
 def make_a_file_of_the_home(world: World) -> None:
@@ -172,7 +177,9 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
     "pipeline not valid": (
         lambda w: w.rewrite("estimator", "estimater"), "pipeline files", "did you mean 'estimator'?", "airloom validate"
     ),
-    "two pipelines of a name": (write_twin, "pipeline files", "ops.p is the pipeline of", "a metadata.name of its own"),
+    "two pipelines of a name": (
+        write_twin, "pipeline files", "given 'p', which is the pipeline of", "a metadata.name of its own"
+    ),
     "no pipeline": (lambda w: w.pipeline.unlink(), "pipeline files", "holds no pipeline files", "airloom init"),
     "data file missing": (lambda w: w.rows.unlink(), "sources", "there is no file", "AIRLOOM_DATA_ROOT"),
     "secret missing": (
@@ -186,6 +193,10 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
     "estimator's library missing": (
         lambda w: w.rewrite("sklearn.linear_model.Ridge", "no_such_boost.Model"),
         "libraries", "no Python package no_such_boost", "pip install no_such_boost"
+    ),
+    "estimator misspelt": (
+        lambda w: w.rewrite("linear_model.Ridge", "linear_model.Rigde"),
+        "libraries", "did you mean Ridge", "Mend the name"
     ),
     "stages' Python missing": (
         lambda w: w.set(AIRLOOM_STAGE_PYTHON="/nowhere/python"), "libraries", "/nowhere/python is not there", "airloom"
@@ -290,30 +301,93 @@ def test_a_batch_that_has_not_arrived_is_not_checked(world: World) -> None:
     assert (found.check, found.verdict) == ("sources", "not checked")
 
 
-def test_stages_of_another_python_are_not_checked_by_this_one(world: World) -> None:
+def test_stages_of_another_python_are_checked_by_that_one(world: World) -> None:
     other = world.folder / "python"
-    other.symlink_to(sys.executable)
+    other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    world.set(AIRLOOM_STAGE_PYTHON=str(other))
+    world.rewrite("linear_model.Ridge", "linear_model.Rigde")
+    (found,) = world.wrongs()
+    assert (found.check, found.where) == ("libraries", f"{world.pipeline}:6:51")
+    assert "did you mean Ridge" in found.message
+
+
+def test_a_stages_python_that_cannot_be_asked_is_not_checked(world: World) -> None:
+    other = world.folder / "python"
+    other.write_text("#!/bin/sh\necho 'No module named airloom' >&2; exit 1\n")
+    other.chmod(0o755)
     world.set(AIRLOOM_STAGE_PYTHON=str(other))
     (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict != "right")
     assert (found.check, found.verdict) == ("libraries", "not checked")
-    assert f"{other} -m airloom doctor" in found.remedy
+    assert "No module named airloom" in found.message
+    assert f"{other} -m airloom.doctor.libraries" in found.remedy
 
 
 def test_the_airflow_sides_diagnoses_are_told_with_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = wrong("rights", "namespace airloom-ops", "may not watch pods", "Grant it.")
-    world.write_airflow(f"echo '{json.dumps([theirs.to_json()])}'")
+    world.answer_as_airflow(theirs)
     for name, value in world.environ.items():
         monkeypatch.setenv(name, value)
     assert main(["doctor", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["wrong"], told["not_checked"]) == (1, 0)
     assert told["diagnoses"][-1] == theirs.to_json()
-    world.write_airflow("echo '[]'")
+    world.answer_as_airflow()
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1].endswith("looked at: 0 wrong, 0 not checked")
+
+
+def test_the_airflow_side_looks_into_the_same_folders_where_no_variable_names_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("AIRLOOM_HOME", "AIRLOOM_DATA_ROOT", "AIRLOOM_PIPELINES")
+    for name in names:
+        world.environ.pop(name, None)
+        monkeypatch.delenv(name, raising=False)
+    (world.folder / "dags").mkdir()
+    (world.folder / "pipelines").rename(world.folder / "dags" / "pipelines")
+    monkeypatch.chdir(world.folder)
+    said = "; ".join(f"${name}" for name in names)
+    diagnosis = {"check": "x", "verdict": "right", "where": "here", "message": said}
+    answer = json.dumps({"folders": None, "diagnoses": [diagnosis]}).replace('"', '\\"')
+    world.write_airflow(f'echo "{answer}"')
+    *ours, theirs = examine(world.environ)
+    assert any("1 valid: ops.p" in diagnosis.message for diagnosis in ours)
+    assert theirs.message == f"{world.folder}/build/airloom; {world.folder}; {world.folder}/dags/pipelines"
+
+
+def test_pipeline_files_are_those_that_airflows_bundles_read(world: World) -> None:
+    elsewhere = world.folder / "copies" / "airloom" / "bucket"
+    (elsewhere / "ops").mkdir(parents=True)
+    world.pipeline.rename(elsewhere / "ops" / "q.yaml")
+    (world.folder / "pipelines" / "ops").rmdir()
+    (world.folder / "pipelines").rmdir()
+    (elsewhere / "ops" / "bad.yaml").write_text("a: [")
+    world.answer_as_airflow(folders={str(elsewhere): "s3://models/pipelines"})
+    found = [diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "pipeline files"]
+    assert [(each.verdict, each.where) for each in found] == [
+        ("wrong", "s3://models/pipelines/ops/bad.yaml:1:5"),
+        ("right", "s3://models/pipelines"),
+    ]
+    assert found[0].remedy == "Mend the file; `airloom validate s3://models/pipelines/ops/bad.yaml` checks it."
+
+
+def test_where_the_bundles_pipeline_files_cannot_be_had_no_other_folder_is_looked_into(world: World) -> None:
+    theirs = wrong("pipeline files", "bundle airloom", "the remote does not answer", "Mend it.")
+    world.answer_as_airflow(theirs, folders={})
+    assert [diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "pipeline files"] == [theirs]
+
+
+def test_a_folder_that_nothing_says_is_used_is_not_missed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    del world.environ["AIRLOOM_PIPELINES"]
+    world.set(AIRFLOW_HOME=str(world.folder))
+    monkeypatch.chdir(world.folder)
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "pipeline files")
+    assert (found.verdict, found.where) == ("not checked", f"{world.folder}/dags/pipelines")
+    assert "load_pipelines" in found.remedy
 
 
 def test_a_diagnosis_is_told_in_lines_of_the_width_given() -> None:

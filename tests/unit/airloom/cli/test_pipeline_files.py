@@ -74,8 +74,25 @@ def test_validate_tells_every_fault_of_every_file(tmp_path: Path, capsys: pytest
         "ops/typo.yaml",
         "ops/twin.yaml",
     ]
-    assert "ops.good is the pipeline of ops/good.yaml too" in err
+    assert "ops/twin.yaml:6:9: metadata.name: given 'good', which is the pipeline of ops/good.yaml, and" in err
     assert "did you mean 'estimator'?" in err
+
+
+def test_validate_blames_the_file_that_does_not_bear_the_name(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "dags/pipelines/ops/loans.yaml"])
+    text = Path("dags/pipelines/ops/loans.yaml").read_text()
+    Path("dags/pipelines/ops/copy_of.yaml").write_text(text)
+    capsys.readouterr()
+    assert main(["validate"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{Path.cwd()}/dags/pipelines/ops/loans.yaml: OK")
+    assert f"{Path.cwd()}/dags/pipelines/ops/copy_of.yaml:6:9: metadata.name" in err
+    assert "Airflow" not in err
+    Path("dags/pipelines/ops/loans.yaml").rename("dags/pipelines/ops/renamed.yaml")
+    assert main(["validate"]) == 1
+    out, err = capsys.readouterr()
+    assert "ops/copy_of.yaml: OK" in out
+    assert "If Airflow has this file's DAGs, it is the other one" in err
 
 
 CLUSTER = """\

@@ -104,6 +104,24 @@ def test_a_name_that_will_not_do_takes_no_other_away(load, pipelines, file):
     assert (broken.doc_md + broken.description + broken.dag_id).replace("\n", "").isprintable()
 
 
+def test_an_executor_that_airflow_has_not_takes_no_other_pipeline_away(load, pipelines):
+    write_pipeline(pipelines, "good")
+    text = f"{MINIMAL}  airflow: {{{{tasks: {{{{train: {{{{executor: KubernetesExecutor}}}}}}}}}}}}\n"
+    bad = write_pipeline(pipelines, "bad", text=text)
+    bag = load()
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__good__train", "ops__bad.yaml__broken"}
+    assert f"{bad}:9:39: spec.airflow.tasks.train.executor" in bag.dags["ops__bad.yaml__broken"].doc_md
+
+
+def test_a_task_runs_where_its_workers_configuration_names_another_executor(pipelines, in_task):
+    """KubernetesExecutor's workers are configured as LocalExecutor's are."""
+    text = f"{MINIMAL}  airflow: {{{{tasks: {{{{train: {{{{executor: KubernetesExecutor}}}}}}}}}}}}\n"
+    write_pipeline(pipelines, "one", text=text)
+    in_task("ops__one__train")
+    assert set(load_pipelines(pipelines)) == {"ops__one__train"}
+
+
 def test_a_copy_is_the_one_that_is_seen_as_broken(load, pipelines):
     write_pipeline(pipelines, "same")
     write_pipeline(pipelines, "same", file="a_copy.yaml")

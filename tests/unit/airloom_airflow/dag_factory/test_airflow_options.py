@@ -53,7 +53,8 @@ def test_a_task_has_its_own_options_over_those_of_every_task(pipelines):
     assert dags["monitor"].get_task("drift").queue == "small"
 
 
-def test_a_task_names_its_executor(pipelines):
+def test_a_task_names_its_executor(pipelines, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor,KubernetesExecutor")
     dags = build_with(pipelines, "  airflow: {{tasks: {{score: {{executor: KubernetesExecutor}}}}}}\n")
     assert dags["score"].get_task("score").executor == "KubernetesExecutor"
     assert dags["train"].get_task("train").executor is None

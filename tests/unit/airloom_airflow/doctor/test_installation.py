@@ -27,7 +27,7 @@ def examine(folder: Path, database: str, bundles: list[dict[str, object]]) -> di
     }
     command = [sys.executable, "-m", "airloom_airflow.doctor"]
     told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=folder).stdout
-    return {found["check"]: found for found in json.loads(told.splitlines()[-1])}
+    return {found["check"]: found for found in json.loads(told.splitlines()[-1])["diagnoses"]}
 
 
 def test_a_database_that_was_not_migrated_and_bundles_without_ours_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Seeded mistakes in what pipeline files ask of Airflow: pools and notifiers."""
+"""Seeded mistakes in what pipeline files ask of Airflow: pools and executors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airloom.settings import Settings, load_settings
-from airloom_airflow.doctor.pipelines import check_notifiers, check_pools
+from airloom_airflow.doctor.pipelines import check_executors, check_pools
 
 PIPELINE = """\
 apiVersion: airloom.io/v1
@@ -17,7 +17,6 @@ spec:
   data: {sources: {rows: {type: csv, path: rows.csv}}}
   train: {target: y, estimator: sklearn.linear_model.Ridge}
 """
-SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
 
 @pytest.fixture
@@ -39,17 +38,12 @@ def test_a_pool_that_airflow_lacks_is_told_where_it_is_named(settings: Settings)
     assert wrong.remedy.startswith("airflow pools set gpus 8")
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("airflow.providers.none.Notifier", "cannot be loaded"),
-        ("pathlib.Path", "is no notifier"),
-        (SMTP, "does not take these arguments"),
-    ],
-)
-def test_a_notifier_that_will_not_do_is_told(settings: Settings, path: str, words: str) -> None:
-    write(settings, f"notify: {{failure: [{{notifier: {path}, args: {{colour: red}}}}]}}")
-    (found,) = check_notifiers(settings)
-    assert found.verdict == "wrong"
-    assert words in found.message
-    assert found.where.endswith("spec.notify.failure")
+def test_an_executor_that_airflow_lacks_is_told_where_it_is_named(settings: Settings) -> None:
+    write(settings, "airflow: {default_args: {executor: LocalExecutor}, tasks: {train: {executor: CeleryExecutor}}}")
+    (found,) = check_executors(settings)
+    assert (found.check, found.verdict, found.where) == (
+        "executors", "wrong", f"{settings.pipelines}/ops/p.yaml:7:80"
+    )  # fmt: skip
+    assert found.message.startswith("spec.airflow.tasks.train.executor: given 'CeleryExecutor'")
+    write(settings, "airflow: {default_args: {executor: LocalExecutor}}")
+    assert [found.verdict for found in check_executors(settings)] == ["right"]

@@ -166,8 +166,11 @@ def test_a_pod_template_is_merged_over_everything() -> None:
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
-        ({"podTemplate": {"spec": {"nodeSelectors": {}}}}, "'nodeSelectors' was unexpected"),
-        ({"affinity": {"nodeAffinities": {}}}, "spec.affinity: 'nodeAffinities' was unexpected"),
+        (
+            {"podTemplate": {"spec": {"nodeSelectors": {}}}},
+            "spec.nodeSelectors: unknown key",
+        ),
+        ({"affinity": {"nodeAffinities": {}}}, "spec.affinity.nodeAffinities: unknown key 'nodeAffinities'"),
         ({"affinity": {"nodeAffinity": []}}, "spec.affinity.nodeAffinity: [] is not of type 'object'"),
         ({"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": ["x"]}}}}, "'x' is not of type 'object'"),
         ({"podTemplate": {"spec": None}}, "None is not of type 'object'"),
