@@ -10,8 +10,9 @@ uploaded twice. Upstream: no issue was found (2026-11-25). It can go with a vers
 `upload_at_end`, where a triggerer is stopped and tasks' logs lie in a bucket: Airflow uploads a trigger's log when the
 trigger ends (`TriggerRunnerSupervisor`, 3.1 to 3.3.2), and one whose triggerer is stopped (an update, a drained node)
 has not: another triggerer goes on with it, into a log of its own, and the first lines stay behind on a disk that may
-be gone. Upstream: no issue was found (2026-11-25). It can go with a version whose triggerer uploads them when it is
-stopped. A triggerer that is killed outright leaves them on its disk all the same.
+be gone. What they logged last is not read even: Airflow takes 4 KiB at a time, and looks no more once the triggers'
+process has ended. Upstream: no issue was found (2026-11-25). It can go with a version whose triggerer reads and uploads
+them when it is stopped. A triggerer that is killed outright leaves them on its disk all the same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+_READ_SECONDS = 5.0
+"""How long it may read; a process that a trigger left behind may keep the sockets open."""
 _UPLOAD_SECONDS = 15.0
 """How long a triggerer that is stopped may upload: Kubernetes kills a pod 30 s after it was asked to end."""
 _UPLOADS_AT_ONCE = 8
@@ -56,6 +59,9 @@ def upload_at_end() -> None:
     def kill_and_upload(supervisor: Any, *args: Any, **kwargs: Any) -> None:
         """The triggerer ends the process of its triggers by this, once; after it nothing more is logged."""
         kill(supervisor, *args, **kwargs)
+        until = time.monotonic() + _READ_SECONDS
+        while supervisor._open_sockets and time.monotonic() < until:
+            supervisor._service_subprocess(max_wait_time=0.1)
         _upload_all(supervisor.logger_cache)
 
     TriggerRunnerSupervisor.kill = kill_and_upload  # type: ignore[method-assign,assignment]

@@ -87,8 +87,9 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 def stop_triggerer(folder: Path, names: list[str]) -> TriggerRunnerSupervisor:
-    """One with a trigger of each name, whose process logs a last word as it is ended by Airflow."""
-    supervisor = create_autospec(TriggerRunnerSupervisor, instance=True, logger_cache={})
+    """One with a trigger of each name, whose process logs a last word as it is ended by Airflow; it is not read yet."""
+    unread = {"logs": "cancelled"}
+    supervisor = create_autospec(TriggerRunnerSupervisor, instance=True, logger_cache={}, _open_sockets=unread)
     for number, name in enumerate(names):
         task: Any = None
         log = supervisor.logger_cache[number] = TriggerLoggingFactory(log_path=str(folder / name), ti=task)
@@ -96,9 +97,14 @@ def stop_triggerer(folder: Path, names: list[str]) -> TriggerRunnerSupervisor:
 
     def end(of: Any, escalation_delay: float = 5.0, force: bool = False) -> None:
         assert of is supervisor, (escalation_delay, force)
-        for log in supervisor.logger_cache.values():
-            log.bound_logger.info("cancelled")
 
+    def read(max_wait_time: float) -> None:
+        assert max_wait_time < 1
+        line = unread.pop("logs")
+        for log in supervisor.logger_cache.values():
+            log.bound_logger.info(line)
+
+    supervisor._service_subprocess.side_effect = read
     TriggerRunnerSupervisor.kill = end  # type: ignore[method-assign,assignment]
     upload_at_end()
     TriggerRunnerSupervisor.kill(supervisor, escalation_delay=10, force=True)
