@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 import airloom
 from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError, UnavailableError
@@ -32,7 +33,7 @@ from airloom.protocol.launch import CONTEXT_VARIABLE, EXIT_PERMANENT, EXIT_TRANS
 from airloom.protocol.section import TOKEN_VARIABLE, end_line
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
-from airloom.stages import STAGE_NAMES
+from airloom.spec.plan import STAGE_NAMES
 from airloom.stages.secrets import Redactor
 from airloom.stages.stage import Stage, StageOutcome, StageTask
 from airloom.stages.wiring import EmbeddedPorts
@@ -44,9 +45,17 @@ _TOLD = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
 log = logging.getLogger("airloom.stages")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a command line as a stage refuses its context: for good, and not with a status that means a loss."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_PERMANENT, f"{self.prog}: error: {message}\n")
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one stage as the command line says; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m airloom.stages", description=__doc__)
+    parser = _Parser(prog="python -m airloom.stages", description=__doc__)
     parser.add_argument("stage", choices=STAGE_NAMES)
     parser.add_argument("--context", type=Path, help=f"file with the StageContext; left out: {CONTEXT_VARIABLE}")
     parser.add_argument("--pointer", type=Path, required=True, help="file to write the ResultPointer to")

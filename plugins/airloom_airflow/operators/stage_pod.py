@@ -44,6 +44,7 @@ from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request, find_map_index
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
 from airloom_airflow.operators.secret_masks import mask_secrets
+from airloom_airflow.operators.stage_name import find_stage, require_shared_prefix
 from airloom_airflow.operators.stage_result import wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
@@ -79,10 +80,12 @@ _QUOTA_SECONDS = 15.0
 
 
 class StagePodOperator(KubernetesPodOperator):
-    """Run one stage in a pod; `task_id` is the stage's name.
+    """Run one stage in a pod.
 
     Args:
         pipeline: the resolved pipeline file.
+        stage: its name; left out, the last part of `task_id`.
+        task_id: left out, the stage's name.
         earlier: the stages before this one in the run.
         group: the stages that share a pod (`execution: fused`), in their order. The first that finds none starts it,
             for itself and those after it; it runs them without waiting for their tasks, which find their answers there.
@@ -93,27 +96,36 @@ class StagePodOperator(KubernetesPodOperator):
     transient one is retried. A lost pod is started again within the try, as often as the profile says.
 
     Errors:
-        ConfigError: an argument of KubernetesPodOperator was given.
+        ConfigError: an argument of KubernetesPodOperator was given; there is no such stage.
     """
 
     template_fields = ()
     ui_color = "#e8f4f2"
 
     def __init__(
-        self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), group: tuple[str, ...] = (), **kwargs: Any
+        self,
+        *,
+        pipeline: Pipeline,
+        stage: str | None = None,
+        earlier: tuple[str, ...] = (),
+        group: tuple[str, ...] = (),
+        task_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         if ignored := _pod_arguments().intersection(kwargs):
             raise ConfigError(
-                f"StagePodOperator {kwargs.get('task_id', '')!r} was given {', '.join(sorted(ignored))}, which it "
+                f"StagePodOperator {task_id or stage!r} was given {', '.join(sorted(ignored))}, which it "
                 "would ignore. Its pod is made from a profile of the cluster file (AIRLOOM_CLUSTER_FILE), which the "
                 "pipeline file names by `compute`; what no profile has is given there by podTemplate."
             )
-        super().__init__(kubernetes_conn_id=None, **kwargs)
+        self.stage = find_stage(stage, task_id)
+        require_shared_prefix(self.stage, task_id or self.stage, group)
+        super().__init__(task_id=task_id or self.stage, kubernetes_conn_id=None, **kwargs)
         self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
         self.pipeline = pipeline
         self.earlier = earlier
-        self.group = group or (self.task_id,)
-        self.operator_extra_links = STAGE_LINKS.get(self.task_id, ())
+        self.group = group or (self.stage,)
+        self.operator_extra_links = STAGE_LINKS.get(self.stage, ())
         self.links: dict[str, str] = {}
         self._place: PodPlace | None = None
         self._making: V1Pod | None = None
@@ -165,7 +177,7 @@ class StagePodOperator(KubernetesPodOperator):
     def _holds(self, place: PodPlace) -> bool:
         """Whether no later try goes on with the pod."""
         metadata = (self._pods.read(place) or {"metadata": {}})["metadata"]
-        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.task_id)
+        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.stage)
         return holder in (None, self._try)
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
@@ -185,7 +197,7 @@ class StagePodOperator(KubernetesPodOperator):
         while True:
             state = self._read_section(place) if place is not None else None
             if place is not None and state is None:
-                self._pods.mark(place, annotations={HOLDER_ANNOTATION + self.task_id: str(context["ti"].id)})
+                self._pods.mark(place, annotations={HOLDER_ANNOTATION + self.stage: str(context["ti"].id)})
             if place is None:
                 try:
                     place = self._start(context, launch)
@@ -200,13 +212,13 @@ class StagePodOperator(KubernetesPodOperator):
                         place=dump_place(place),
                         limits=limits.model_dump(mode="json"),
                         launch=asdict(launch),
-                        stage=self.task_id,
+                        stage=self.stage,
                         shared=self._shared,
                     ),
                     method_name="resume",
                 )
             if state is None:
-                state = asyncio.run(follow_pod(place, limits, write_log, self.task_id, shared=self._shared))
+                state = asyncio.run(follow_pod(place, limits, write_log, self.stage, shared=self._shared))
             answer = self._finish(context, place, state, launch)
             if not isinstance(answer, Launch):
                 return answer
@@ -215,7 +227,7 @@ class StagePodOperator(KubernetesPodOperator):
     @property
     def _stages(self) -> tuple[str, ...]:
         """What a pod that this task starts runs."""
-        return self.group[self.group.index(self.task_id) :]
+        return self.group[self.group.index(self.stage) :]
 
     def _finish(self, context: Context, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
         """The pod has ended: the result's URI, another launch, or an error. Then the pod goes, whatever came of it."""
@@ -227,7 +239,7 @@ class StagePodOperator(KubernetesPodOperator):
         try:
             self._callbacks.call("on_pod_completion", context, pod=pod)
             state = self._confirm(place, state)
-            answer = self._accept(build_verdict(self.task_id, self._compute, self._profile, state, launch))
+            answer = self._accept(build_verdict(self.stage, self._compute, self._profile, state, launch))
             failed = isinstance(answer, Launch)
             return answer
         finally:
@@ -242,7 +254,7 @@ class StagePodOperator(KubernetesPodOperator):
         if failed and self._cluster.keep_failed_pods and is_kept(state):
             self._pods.mark(place, labels={KEPT_LABEL: "true"})
         elif not failed and len(self._stages) > 1:  # the others' answers are still in it
-            self._pods.mark(place, annotations={ACCEPTED_ANNOTATION + self.task_id: str(context["ti"].id)})
+            self._pods.mark(place, annotations={ACCEPTED_ANNOTATION + self.stage: str(context["ti"].id)})
         else:
             self._pods.delete(place, grace_seconds=0)
 
@@ -271,7 +283,7 @@ class StagePodOperator(KubernetesPodOperator):
         """Do what a verdict says; a stage that ended well has a whole result. Its links are for the web UI."""
         if verdict.relaunch is not None:
             self.log.warning("%s", verdict.reason)
-            tags = {"namespace": self._cluster.namespace, "stage": self.task_id}
+            tags = {"namespace": self._cluster.namespace, "stage": self.stage}
             metrics.count("airloom.pod.relaunches", **tags)
             if verdict.relaunch.memory is not None:
                 metrics.count("airloom.pod.memory_raises", **tags)
@@ -339,7 +351,7 @@ class StagePodOperator(KubernetesPodOperator):
         again.
         """
         ti = context["ti"]
-        if ti.try_number < 2 and self.group[0] == self.task_id:
+        if ti.try_number < 2 and self.group[0] == self.stage:
             return None
         installation = self._settings.installation
         group = digest_group(installation, ti.dag_id, ti.run_id)
@@ -364,7 +376,7 @@ class StagePodOperator(KubernetesPodOperator):
     def _goes_on(self, annotations: Mapping[str, str], ti: Any) -> bool:
         """Whether this try goes on with a pod: no other try has accepted its answer, and the task was not cleared since
         it made the pod."""
-        accepted = annotations.get(ACCEPTED_ANNOTATION + self.task_id, str(ti.id)) == str(ti.id)
+        accepted = annotations.get(ACCEPTED_ANNOTATION + self.stage, str(ti.id)) == str(ti.id)
         own = annotations[TASK_ANNOTATION] == self.task_id
         return accepted and (not own or annotations.get(MAX_TRIES_ANNOTATION) == str(ti.max_tries))
 
@@ -373,7 +385,7 @@ class StagePodOperator(KubernetesPodOperator):
         if not self._shared:
             return None
         lines: list[tuple[str, datetime]] = []
-        section = Section(place.uid, self.task_id)
+        section = Section(place.uid, self.stage)
         position = LogPosition(lambda *line: lines.append(line), section)
         for line in (self._pods.read_log(place) or b"").splitlines():
             position.accept(line)
@@ -397,7 +409,7 @@ class StagePodOperator(KubernetesPodOperator):
         self._settings: Settings = load_settings()
         if self._settings.cluster_file is None:
             raise ConfigError("a stage runs as a pod of a cluster, and AIRLOOM_CLUSTER_FILE is not set")
-        self._compute = find_compute(self.pipeline, self.task_id)
+        self._compute = find_compute(self.pipeline, self.stage)
         self._cluster: Cluster
         self._profile: Profile
         self._cluster, self._profile = load_cluster(self._settings.cluster_file).for_stage(

@@ -42,7 +42,7 @@ HOLDER_ANNOTATION = "airloom.io/held-by-"
 ACCEPTED_ANNOTATION = "airloom.io/accepted-"
 """And a stage's name, on a shared pod: which try of the stage has accepted its answer."""
 STAGES_ANNOTATION = "airloom.io/stages"
-"""The stages that run in the pod, in their order."""
+"""The tasks whose stages run in the pod, in their order: a task's id is its stage's name in a pipeline's own DAGs."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
 """Airflow's id of one try."""
 TERMINATION_LOG = "/dev/termination-log"
@@ -67,7 +67,7 @@ class PodRequest:
 
     Attributes:
         installation: see `airloom.settings.Settings`.
-        stages: that run in the pod one after the other, where they are more than one.
+        task_ids: of the tasks whose stages run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
         max_tries: see `MAX_TRIES_ANNOTATION`.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
@@ -89,7 +89,7 @@ class PodRequest:
     arguments: tuple[str, ...]
     max_tries: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
-    stages: tuple[str, ...] = ()
+    task_ids: tuple[str, ...] = ()
     launch: int = 0
     memory: str | None = None
     capacity: Capacity | None = None
@@ -154,7 +154,7 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
                 "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
                 # Kubernetes counts from the kubelet's acceptance, so pulling is in it; ours are told by name before.
                 "activeDeadlineSeconds": math.ceil(
-                    profile.limits.running_seconds * max(1, len(request.stages)) + profile.limits.pulling_seconds + 60
+                    profile.limits.running_seconds * max(1, len(request.task_ids)) + profile.limits.pulling_seconds + 60
                 ),
                 "terminationGracePeriodSeconds": 30,
                 "securityContext": {
@@ -212,7 +212,7 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
             MAP_INDEX_ANNOTATION: str(request.map_index),
             "airloom.io/try-number": str(request.try_number),
             MAX_TRIES_ANNOTATION: str(request.max_tries),
-            STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
+            STAGES_ANNOTATION: " ".join(request.task_ids or (request.task_id,)),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",
         },
