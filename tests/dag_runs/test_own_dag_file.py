@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.airloom_airflow import fake_stage
+from airflow.sdk import DAG
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
 
 from airloom.protocol.context import run_folder
 
-EXAMPLES = Path(__file__).parent / "examples"
-
 
 @pytest.fixture
-def examples(database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The examples' DAGs by id, known to Airflow."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-
-    python = tmp_path / "python"
-    python.write_text(f"#!{sys.executable} -S\n{Path(fake_stage.__file__).read_text()}")
-    python.chmod(0o755)
-    monkeypatch.setenv("AIRLOOM_STAGE_PYTHON", str(python))
-    monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", (tmp_path / "artifacts").as_uri())
-    monkeypatch.setenv("EXAMPLE_PIPELINE", str(write_pipeline(tmp_path, "own", text=FULL)))
-    bag = DagBag(dag_folder=str(EXAMPLES), bundle_path=EXAMPLES, bundle_name="airloom")
-    assert bag.import_errors == {}
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(bag, "airloom", bundle_version=None)
-    return bag.dags
+def examples(load_examples: Callable[[Path], dict[str, DAG]], tmp_path: Path) -> dict[str, DAG]:
+    """The examples' DAGs by id, of a pipeline that has no DAGs of its own."""
+    return load_examples(write_pipeline(tmp_path, "own", text=FULL))
 
 
 def list_results(run: Any, artifacts: Path) -> list[str]:
@@ -42,7 +27,7 @@ def list_results(run: Any, artifacts: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_stages_run_among_tasks_of_ones_own(examples: Any, tmp_path: Path) -> None:
+def test_stages_run_among_tasks_of_ones_own(examples: dict[str, DAG], tmp_path: Path) -> None:
     run = examples["rows_then_ingest"].test()
     assert {task.task_id: str(task.state) for task in run.get_task_instances()} == dict.fromkeys(
         ("prepare_rows", "ingest", "validate"), "success"
@@ -50,7 +35,7 @@ def test_stages_run_among_tasks_of_ones_own(examples: Any, tmp_path: Path) -> No
     assert list_results(run, tmp_path / "artifacts") == ["ingest", "validate"]
 
 
-def test_stages_run_in_a_task_group_and_under_ids_of_ones_own(examples: Any, tmp_path: Path) -> None:
+def test_stages_run_in_a_task_group_and_under_ids_of_ones_own(examples: dict[str, DAG], tmp_path: Path) -> None:
     run = examples["grouped_stages"].test(run_conf={"told_file": str(tmp_path / "told.json")})
     tasks = {task.task_id: task for task in run.get_task_instances()}
     assert {name: str(task.state) for name, task in tasks.items()} == dict.fromkeys(
@@ -63,3 +48,11 @@ def test_stages_run_in_a_task_group_and_under_ids_of_ones_own(examples: Any, tmp
     values = {name: task.xcom_pull(task_ids=name) for name, task in tasks.items()}
     assert values["data.check_rows"] == told["inputs"]["validate"]
     assert values["data_to_features"].endswith("/features/result.json")
+
+
+def test_stages_as_pods_are_parsed_without_a_cluster(examples: dict[str, DAG]) -> None:
+    tasks = examples["stages_as_pods"].task_dict
+    assert {name: (task.task_type, task.stage, len(task.earlier)) for name, task in tasks.items()} == {
+        "ingest": ("StagePodOperator", "ingest", 0),
+        "train": ("StagePodOperator", "train", 3),
+    }
