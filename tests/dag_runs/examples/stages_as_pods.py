@@ -1,4 +1,4 @@
-"""Airloom's stages as pods, whatever the installation's runtime is: the cluster file's profiles say what they look like."""
+"""Airloom's stages as pods, whatever the installation's runtime is. The cluster file's profiles say how they look."""
 
 from __future__ import annotations
 

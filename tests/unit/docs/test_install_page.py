@@ -1,4 +1,4 @@
-"""docs/install-into-your-airflow.md: the wheels that it names are those that are made, whole, with the extras it names."""
+"""docs/install-into-your-airflow.md: the wheels that it names are those that are made, whole, with their extras."""
 
 from __future__ import annotations
 
