@@ -87,10 +87,14 @@ emulators: ## Azurite, by which the tests have Azure's blobs (Node.js, npm); its
 test-executors: setup $(VENV)/executors/.ready ## The executors and databases, each part of Airflow on a disk of its own (root, Debian, Go)
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/executors
 
-.PHONY: test-airflow-versions
-test-airflow-versions: $(AIRFLOW_VERSIONS:%=$(VENV)/airflow-%/.ready) ## The Airflow side's tests on older Airflows, from the two wheels
+.PHONY: wheels
+wheels: $(UV) ## The two wheels, in build/wheels, for an Airflow of your own
 	rm -rf build/wheels
 	for dist in include plugins; do $(UV) build --quiet --offline --wheel -o build/wheels $$dist; done
+	ls build/wheels/*.whl
+
+.PHONY: test-airflow-versions
+test-airflow-versions: wheels $(AIRFLOW_VERSIONS:%=$(VENV)/airflow-%/.ready) ## The Airflow side's tests on older Airflows, from the two wheels
 	for version in $(AIRFLOW_VERSIONS); do \
 		echo "Airflow $$version"; \
 		VIRTUAL_ENV=$(VENV)/airflow-$$version $(UV) pip install --quiet --offline --no-deps --reinstall build/wheels/*.whl; \

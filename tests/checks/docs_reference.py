@@ -81,7 +81,7 @@ def _find_models(annotation: Any, suffix: str = "") -> Iterator[tuple[type[BaseM
 
 
 def _build_table(model: type[BaseModel], path: str) -> str:
-    lines = ["| key | takes | default | |", "|---|---|---|---|"]
+    lines = ["| key | value | default | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         about = " ".join((field.description or _describe(field.annotation)).split()).replace("|", "\\|")
         lines.append(f"| `{name}` | {_name_kind(field.annotation)} | {_name_default(field)} | {about} |")

@@ -149,6 +149,8 @@ def _find_lost_flags(command: str, arguments: str) -> Iterator[str]:
     if command not in COMMANDS:
         yield f"there is no `airloom {command}`; there are: {', '.join(COMMANDS)}"
         return
+    if command == "airflow":  # its arguments are Airflow's
+        return
     for flag in re.findall(r"(?<=\s)--[a-z-]+", arguments):
         if flag not in _read_flags(command):
             yield f"`airloom {command}` takes no {flag}; it takes: {', '.join(sorted(_read_flags(command)))}"

@@ -14,6 +14,8 @@ import pytest
 from tests.unit.airloom_airflow import fake_stage, home
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
 
+EXAMPLES = Path(__file__).parent / "examples"
+
 
 def instruct(dag: Any, **instructions: Any) -> None:
     """Say what the fake stages of a DAG's pipeline do, from its next run on."""
@@ -29,16 +31,37 @@ def database() -> None:
 
 
 @pytest.fixture
-def dags(database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], dict]:
-    """Takes a pipeline up as the DAG processor does; returns its DAGs by family."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-
+def fake_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages are fake ones; their artifacts lie in `artifacts` of the test's folder."""
     python = tmp_path / "python"
     python.write_text(f"#!{sys.executable} -S\n{Path(fake_stage.__file__).read_text()}")
     python.chmod(0o755)
     monkeypatch.setenv("AIRLOOM_STAGE_PYTHON", str(python))
     monkeypatch.setenv("AIRLOOM_ARTIFACTS_URI", (tmp_path / "artifacts").as_uri())
+
+
+@pytest.fixture
+def load_examples(database: None, fake_stages: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], dict]:
+    """Makes the DAG files of `examples`, of a pipeline file, known to Airflow; returns their DAGs by id."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    def load(pipeline: Path) -> dict:
+        monkeypatch.setenv("EXAMPLE_PIPELINE", str(pipeline))
+        bag = DagBag(dag_folder=str(EXAMPLES), bundle_path=EXAMPLES, bundle_name="airloom")
+        assert bag.import_errors == {}
+        DagBundlesManager().sync_bundles_to_db()
+        sync_bag_to_db(bag, "airloom", bundle_version=None)
+        return bag.dags
+
+    return load
+
+
+@pytest.fixture
+def dags(database: None, fake_stages: None) -> Callable[[str, str], dict]:
+    """Takes a pipeline up as the DAG processor does; returns its DAGs by family."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 
     def take_up(name: str, text: str = FULL) -> dict:
         write_pipeline(home.HOME / "pipelines", name, text=text)

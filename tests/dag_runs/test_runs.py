@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 from tests.dag_runs.conftest import instruct
+from tests.dag_runs.test_drift_retrains import list_queued
+from tests.unit.airloom_airflow.pipelines import FULL
 
 from airloom.protocol.context import run_folder
 
@@ -67,3 +69,20 @@ def test_what_a_dag_takes_reaches_every_stage(dags: Callable[..., dict[str, DAG]
     assert context["params"] == {"params": {"told_file": str(told)}, "seed": 9}
     train = context["spec"]["spec"]["train"]
     assert (train["seed"], train["params"]) == (9, {"told_file": str(told)})
+
+
+def test_an_event_of_an_asset_that_no_dag_declares_puts_a_training_in_line(dags: Callable[..., dict[str, DAG]]):
+    """As Airflow's API records one."""
+    from airflow.assets.manager import asset_manager
+    from airflow.models.asset import AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    text = FULL.replace('  schedule: "@weekly"', "  schedule: {{assets: [s3://lake/undeclared]}}")
+    run = dags("by_asset", text)["train"].test()  # a DAG that is known, and not paused
+    assert run.dag_id not in list_queued()
+    with create_session() as session:
+        asset = session.scalar(select(AssetModel).where(AssetModel.uri == "s3://lake/undeclared"))
+        assert asset is not None
+        asset_manager.register_asset_change(asset=asset, session=session)
+    assert run.dag_id in list_queued()

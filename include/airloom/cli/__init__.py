@@ -17,15 +17,16 @@ from airloom.errors import AirloomError
 
 COMMANDS = {
     "init": "write a commented minimal pipeline that runs as it is",
-    "validate": "check pipeline files and the cluster file; tells every error at once",
+    "validate": "check pipeline files and the cluster file; shows every error at once",
     "render": "show the resolved spec, and the DAGs with their tasks",
     "schema": "print the JSON Schema of a pipeline file or a cluster file",
     "run": "run a pipeline's stages in order, without Airflow",
     "serve": "start the inference gateway",
-    "lineage": "tell which data, code, parameters and run made a model version",
+    "lineage": "show which data, code, parameters and run made a model version",
     "up": "start the embedded Airflow, MLflow and gateway",
     "down": "stop them",
-    "status": "tell what runs, and where",
+    "status": "show what runs, and where",
+    "airflow": "run Airflow's own command on the embedded Airflow",
     "doctor": "check all that a pipeline will need before its first run",
     "demo": "live the flight pipeline's life on real data",
 }

@@ -25,7 +25,7 @@ from airloom.embedded import processes
 from airloom.embedded.runtime import Runtime
 from airloom.errors import ConfigError
 from airloom.settings import Settings, load_settings
-from airloom.spec import find_root, load_pipeline
+from airloom.spec import Pipeline, find_root, load_pipeline
 from airloom.stages.wiring import EmbeddedPorts
 
 _PIPELINE = Path("ops") / "flight_delay.yaml"
@@ -59,13 +59,15 @@ def run(arguments: list[str]) -> int:
         runtime.stop()
         raise
     seconds = time.monotonic() - started
-    print_story(console, life.story, _find_places(runtime, life, settings))
+    places = find_files(settings, life.pipeline) if options.stop else _find_places(runtime, life, settings)
+    print_story(console, life.story, places)
     console.print(f"{seconds:.0f} s in all; at most {memory.peak / 1e9:.2f} GB of memory for everything together")
     (settings.home.parent / "demo.json").write_text(
         json.dumps({"seconds": round(seconds, 1), "peak_memory_bytes": memory.peak})
     )
     if options.stop:
         runtime.stop()
+        console.print("Everything is stopped. `make demo` without STAY=0 stays up, for a look.")
     else:
         runtime.let_go()
         console.print("It stays up until `make down`.")
@@ -151,8 +153,12 @@ def _find_places(runtime: Runtime, life: Life, settings: Settings) -> dict[str, 
         for month in life.story.months
         if month.report
     }
+    return {**find_places(runtime), **reports, **find_files(settings, life.pipeline)}
+
+
+def find_files(settings: Settings, pipeline: Pipeline) -> dict[str, str]:
+    """What is left to look at once nothing runs."""
     return {
-        **find_places(runtime),
-        **reports,
-        "Lineage": f"airloom lineage {life.pipeline.full_name}@champion --file {settings.lineage_path}",
+        "Lineage": f"airloom lineage {pipeline.full_name}@champion --file {settings.lineage_path}",
+        "Logs and databases": str(settings.home),
     }

@@ -12,7 +12,7 @@ from airloom.spec.pipeline import Metadata
 
 _TEXT = """\
 # A pipeline: from data to a registered model. Check it with `airloom validate`, see its DAGs with `airloom render`,
-# run it without Airflow with `airloom run`. `airloom schema` tells every key there is.
+# run it without Airflow with `airloom run`. `airloom schema` has every key there is.
 apiVersion: airloom.io/v1
 kind: Pipeline
 metadata:

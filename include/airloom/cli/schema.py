@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--kind", choices=list(_KINDS), default="Pipeline", help="of the file [Pipeline]")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--write", metavar="PATH", type=Path, help="write it to a file instead")
-    target.add_argument("--publish", action="store_true", help="write all kinds' and the protocol's into the package")
+    target.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)  # for Airloom's own sources
     options = parser.parse_args(arguments)
     if options.publish:
         for path, text in build_schema_files().items():

@@ -73,20 +73,9 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     airflow = find_airflow(environ)
     home = settings.home
     prepare_airflow(home / "airflow")
-    socket_path = home / "run" / "stages.sock"
-    ours = _build_environ(settings, addresses, socket_path, environ)
-    stages = {**ours, "OMP_NUM_THREADS": "1"}
-    airflows = {
-        **ours,
-        **build_airflow_environ(
-            home / "airflow",
-            port_of(addresses.airflow),
-            settings.lineage_path,
-            settings.dag_files,
-            lineage_receiver=settings.lineage_receiver,
-        ),
-        "PATH": f"{airflow.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
-    }
+    socket_path = _find_socket(settings)
+    stages = {**_build_environ(settings, addresses, environ), "OMP_NUM_THREADS": "1"}
+    airflows = build_airflow_variables(settings, addresses, environ)
     parts = _AirflowHealth(addresses.airflow)
     host = Piece(
         "stage-host",
@@ -127,6 +116,32 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     )  # fmt: skip
 
 
+def build_airflow_variables(
+    settings: Settings, addresses: Addresses, environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The whole environment of Airflow's processes, and of its command.
+
+    Errors:
+        ConfigError: Airflow's program is not there.
+    """
+    return {
+        **_build_environ(settings, addresses, environ),
+        **build_airflow_environ(
+            settings.home / "airflow",
+            port_of(addresses.airflow),
+            settings.lineage_path,
+            settings.dag_files,
+            lineage_receiver=settings.lineage_receiver,
+        ),
+        "PATH": f"{find_airflow(environ).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+    }
+
+
+def _find_socket(settings: Settings) -> Path:
+    """The warm stage host's."""
+    return settings.home / "run" / "stages.sock"
+
+
 class _AirflowHealth:
     """Airflow's own word on its parts; one request answers for all."""
 
@@ -149,9 +164,7 @@ class _AirflowHealth:
             return False
 
 
-def _build_environ(
-    settings: Settings, addresses: Addresses, socket_path: Path, environ: Mapping[str, str]
-) -> dict[str, str]:
+def _build_environ(settings: Settings, addresses: Addresses, environ: Mapping[str, str]) -> dict[str, str]:
     """What every piece is given: the caller's environment without another Airflow's settings, and the installation."""
     kept = {
         name: value
@@ -169,7 +182,7 @@ def _build_environ(
         "AIRLOOM_TRACKING_URI": addresses.mlflow,
         "AIRLOOM_GATEWAY_URL": addresses.gateway,
         "AIRLOOM_LINEAGE_PATH": str(settings.lineage_path or ""),
-        "AIRLOOM_STAGE_HOST": str(socket_path),
+        "AIRLOOM_STAGE_HOST": str(_find_socket(settings)),
         "AIRLOOM_ENVIRONMENT": settings.environment or "",
         "AIRLOOM_STAGE_PYTHON": sys.executable,
         "AIRLOOM_STAGE_CPU_THREADS": environ.get("AIRLOOM_STAGE_CPU_THREADS", "1"),

@@ -51,7 +51,7 @@ class Gpu(Section):
 
 
 class Limits(Section):
-    """How long each part of a pod's way may take. Each is told by its own name when it is passed."""
+    """How long each part of a pod's way may take. An error names the one that was passed."""
 
     queueing_seconds: Seconds = Field(default=86400, gt=0)
     """Held by Kueue or another scheduling gate."""

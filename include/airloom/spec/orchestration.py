@@ -50,7 +50,7 @@ class Schedule(Section):
     cron: Cron | None = None
     """Cron expression or preset such as `@daily`, in `airflow.timezone`."""
     assets: tuple[AssetName, ...] = ()
-    """Others' assets that start the DAG, each by its URI (`s3://lake/flights`) or by its name (`flights`)."""
+    """Others' assets that start the DAG, each by its URI (`s3://lake/flights`), or by the name that a DAG gave it."""
     aliases: tuple[AssetName, ...] = ()
     """Asset aliases that start the DAG: an update of any asset that was added to one of them counts."""
     when: Literal["any", "all"] = "any"

@@ -244,7 +244,7 @@ class Drift(Section):
     """Evidently's dataset drift, of the features and of the predictions."""
 
     share: float = Field(default=0.5, gt=0, le=1)
-    """Drift is told when at least this share of the columns has drifted."""
+    """Drift is found when at least this share of the columns has drifted."""
     columns: tuple[str, ...] = ()
     """Columns to watch. Left out: all features."""
     prediction: bool = True

@@ -8,10 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from airloom.errors import ConfigError
 from airloom.spec.orchestration import FAMILIES, Family, Schedule
 from airloom.spec.pipeline import Pipeline
 
 AssetKind = Literal["dataset", "model", "deployment", "drift"]
+STAGE_NAMES = (
+    "ingest",
+    "validate",
+    "features",
+    "train",
+    "evaluate",
+    "test",
+    "gate",
+    "register",
+    "promote",
+    "rollback",
+    "deploy",
+    "monitor",
+    "score",
+)
+_SENSOR = "drift"
+"""The one task that is no stage: a sensor, of the Airflow side."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,21 @@ def build_plan(pipeline: Pipeline, family: Family) -> DagPlan | None:
         auto = spec.promote is None or spec.promote.auto
         return DagPlan(name, family, _chain(stages), triggers=("model",) if auto else ())
     return DagPlan(name, family, _chain(stages))
+
+
+def find_earlier(pipeline: Pipeline, stage: str) -> tuple[str, ...]:
+    """The stages before a stage in the first of the pipeline's DAGs that has it.
+
+    Errors:
+        ConfigError: the pipeline has no such stage.
+    """
+    names: list[str] = []
+    for plan in build_plans(pipeline):
+        stages = [task.stage for task in plan.tasks if task.stage != _SENSOR]
+        if stage in stages:
+            return tuple(stages[: stages.index(stage)])
+        names += stages
+    raise ConfigError(f"{pipeline.full_name} has no stage {stage!r}; it has {', '.join(dict.fromkeys(names))}")
 
 
 def find_compute(pipeline: Pipeline, stage: str) -> str:

@@ -3,19 +3,3 @@
 A stage module offers a `STAGE` and does its work through ports only. `runner` does what all stages share: the context,
 the cache, lineage, redaction, the result. `wiring` is the one place that chooses adapters.
 """
-
-STAGE_NAMES = (
-    "ingest",
-    "validate",
-    "features",
-    "train",
-    "evaluate",
-    "test",
-    "gate",
-    "register",
-    "promote",
-    "rollback",
-    "deploy",
-    "monitor",
-    "score",
-)

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 import airloom
 from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError
@@ -33,7 +34,7 @@ from airloom.protocol.launch import CONTEXT_VARIABLE, EXIT_PERMANENT, EXIT_TRANS
 from airloom.protocol.section import TOKEN_VARIABLE, end_line
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
-from airloom.stages import STAGE_NAMES
+from airloom.spec.plan import STAGE_NAMES
 from airloom.stages.patience import PatientObjectStore
 from airloom.stages.publication import publish_result, require_newest
 from airloom.stages.secrets import Redactor
@@ -47,9 +48,17 @@ _TEXTS = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
 log = logging.getLogger("airloom.stages")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses a command line as a stage refuses its context: for good, and not with a status that means a loss."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_PERMANENT, f"{self.prog}: error: {message}\n")
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one stage as the command line says; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m airloom.stages", description=__doc__)
+    parser = _Parser(prog="python -m airloom.stages", description=__doc__)
     parser.add_argument("stage", choices=STAGE_NAMES)
     parser.add_argument("--context", type=Path, help=f"file with the StageContext; left out: {CONTEXT_VARIABLE}")
     parser.add_argument("--pointer", type=Path, required=True, help="file to write the ResultPointer to")

@@ -37,7 +37,11 @@ def _build_asset(uri: str) -> Asset:
 
 
 def _build_others(schedule: Schedule) -> Any:
-    """Others' assets by reference: whoever updates them also says what they are called."""
-    wanted: list[Any] = [Asset.ref(uri=name) if "://" in name else Asset.ref(name=name) for name in schedule.assets]
+    """Others' assets, and aliases.
+
+    One by its URI is an asset whether any DAG declares it or not, so that a program outside of Airflow can say by the
+    API that it was updated. One by its name is a reference: what URI it has, its owner says.
+    """
+    wanted: list[Any] = [Asset(name) if "://" in name else Asset.ref(name=name) for name in schedule.assets]
     wanted += [AssetAlias(name) for name in schedule.aliases]
     return AssetAll(*wanted) if schedule.when == "all" else AssetAny(*wanted)

@@ -60,7 +60,10 @@ def check_pools(settings: Settings, known: Collection[str]) -> Iterator[Diagnosi
             if pool in known:
                 yield right("pools", where, f"the pool {pool} is there")
             else:
-                remedy = f"airflow pools set {pool} 8 'slots for {pipeline.full_name}', or mend the name."
+                remedy = (
+                    f"airflow pools set {pool} 8 'slots for {pipeline.full_name}', or mend the name. "
+                    "For the embedded Airflow: `airloom airflow pools set …`."
+                )
                 yield wrong("pools", where, f"there is no pool {pool}; there are: {', '.join(sorted(known))}", remedy)
 
 

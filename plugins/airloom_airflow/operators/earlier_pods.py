@@ -45,22 +45,22 @@ def find_pods(pods: PodClient, namespace: str, installation: str, ti: Any) -> li
         pod
         for pod in pods.list(namespace, selector)
         if pod.metadata.deletion_timestamp is None
-        and ti.task_id in list_stages(pod)
+        and ti.task_id in list_tasks(pod)
         and pod.metadata.annotations[MAP_INDEX_ANNOTATION] == str(find_map_index(ti))
     ]
     return sorted(found, key=lambda pod: pod.metadata.creation_timestamp)
 
 
-def list_stages(pod: V1Pod) -> tuple[str, ...]:
-    """What runs in a pod, in its order."""
+def list_tasks(pod: V1Pod) -> tuple[str, ...]:
+    """The ids of the tasks whose stages run in a pod, in its order."""
     return tuple(pod.metadata.annotations[STAGES_ANNOTATION].split())
 
 
-def was_cleared(pod: V1Pod, ti: Any) -> bool:
+def was_cleared(pod: V1Pod, stage: str, max_tries: int) -> bool:
     """Whether the task was cleared since one of its tries made the pod, or waited for it: its work is to be done again,
     whatever the pod has of it."""
-    noted = pod.metadata.annotations.get(MAX_TRIES_ANNOTATION + ti.task_id)
-    return noted is not None and noted != str(ti.max_tries)
+    noted = pod.metadata.annotations.get(MAX_TRIES_ANNOTATION + stage)
+    return noted is not None and noted != str(max_tries)
 
 
 def find_failure(pods: PodClient, place: PodPlace, stage: str, limits: Limits, *, shared: bool) -> PodState | None:

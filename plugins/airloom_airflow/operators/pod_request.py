@@ -22,6 +22,7 @@ from airloom_airflow.operators.stage_context import (
     find_run_id,
     published_result_uri,
 )
+from airloom_airflow.operators.stage_name import list_task_ids
 from airloom_airflow.pods.pod import TERMINATION_LOG, PodRequest
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def build_request(
             **({} if shared else stage.build_environ()),
             CONTEXT_VARIABLE: document.to_json().decode(),
         },
-        stages=task.stages,
+        task_ids=list_task_ids(ti.task_id, task.stages),
         launch=launch.number,
         memory=launch.memory,
         capacity="on-demand" if last and profile.capacity == "spot" else None,
@@ -93,10 +94,11 @@ def _build_steps(task: StageTask, settings: Settings, context: Context) -> tuple
     """What the stages after the first are told. Each is taken to be in its first try."""
     earlier, run_id = [*task.earlier], find_run_id(task.pipeline, context)
     steps = []
-    for before, stage in itertools.pairwise(task.stages):
+    task_ids = list_task_ids(context["ti"].task_id, task.stages)
+    for (before, stage), task_id in zip(itertools.pairwise(task.stages), task_ids[1:], strict=True):
         earlier.append(before)
         inputs = {name: published_result_uri(task.pipeline, name, settings, run_id) for name in earlier}
         task_instance: Any = context["ti"]
-        parent = find_lineage_parent(task_instance.model_copy(update={"task_id": stage, "try_number": 1}))
+        parent = find_lineage_parent(task_instance.model_copy(update={"task_id": task_id, "try_number": 1}))
         steps.append(StageStep(stage=stage, inputs=inputs, lineage_parent=parent))
     return tuple(steps)

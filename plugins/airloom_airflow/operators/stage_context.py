@@ -20,6 +20,7 @@ from airloom.spec.parameters import (
     require_timestamp,
 )
 from airloom.spec.pipeline import Pipeline
+from airloom.spec.plan import find_earlier
 from airloom_airflow.operators.failures import translated_for_airflow
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ def build_stage_context(
         context: Airflow's context of the running task.
 
     Errors:
-        AirflowFailException: the run was started with what its DAG does not take.
+        AirflowFailException: the pipeline has no such stage; the run was started with what its DAG does not take.
     """
     dag_run = context["dag_run"]
     end = dag_run.data_interval_end
     run_id = find_run_id(pipeline, context)
     with translated_for_airflow():
+        find_earlier(pipeline, stage)  # refuses a stage that the pipeline does not have
         family, params = _check_conf(pipeline, stage, dag_run)
         seen = apply_parameters(pipeline, family, params) if family else pipeline
         window_end = _find_window_end(pipeline, family, params, dag_run)

@@ -37,13 +37,14 @@ from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
-from airloom_airflow.operators.earlier_pods import find_failure, find_pods, list_stages, read_section, was_cleared
+from airloom_airflow.operators.earlier_pods import find_failure, find_pods, list_tasks, read_section, was_cleared
 from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
 from airloom_airflow.operators.secret_masks import mask_secrets
+from airloom_airflow.operators.stage_name import find_stage, require_shared_prefix
 from airloom_airflow.operators.stage_result import UnreadResultError, load_result, wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
@@ -72,10 +73,12 @@ _QUOTA_SECONDS = 15.0
 
 
 class StagePodOperator(KubernetesPodOperator):
-    """Run one stage in a pod; `task_id` is the stage's name.
+    """Run one stage in a pod.
 
     Args:
         pipeline: the resolved pipeline file.
+        stage: its name; left out, the last part of `task_id`.
+        task_id: left out, the stage's name.
         earlier: the stages before this one in the run.
         group: the stages that share a pod (`execution: fused`), in their order. The first that finds none starts it,
             for itself and those after it; it runs them without waiting for their tasks, which find their answers there.
@@ -86,27 +89,36 @@ class StagePodOperator(KubernetesPodOperator):
     transient one is retried. A lost pod is started again within the try, as often as the profile says.
 
     Errors:
-        ConfigError: an argument of KubernetesPodOperator was given.
+        ConfigError: an argument of KubernetesPodOperator was given; there is no such stage.
     """
 
     template_fields = ()
     ui_color = "#e8f4f2"
 
     def __init__(
-        self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), group: tuple[str, ...] = (), **kwargs: Any
+        self,
+        *,
+        pipeline: Pipeline,
+        stage: str | None = None,
+        earlier: tuple[str, ...] = (),
+        group: tuple[str, ...] = (),
+        task_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         if ignored := _pod_arguments().intersection(kwargs):
             raise ConfigError(
-                f"StagePodOperator {kwargs.get('task_id', '')!r} was given {', '.join(sorted(ignored))}, which it "
+                f"StagePodOperator {task_id or stage!r} was given {', '.join(sorted(ignored))}, which it "
                 "would ignore. Its pod is made from a profile of the cluster file (AIRLOOM_CLUSTER_FILE), which the "
                 "pipeline file names by `compute`; what no profile has is given there by podTemplate."
             )
-        super().__init__(kubernetes_conn_id=None, **kwargs)
+        self.stage = find_stage(stage, task_id)
+        require_shared_prefix(self.stage, task_id or self.stage, group)
+        super().__init__(task_id=task_id or self.stage, kubernetes_conn_id=None, **kwargs)
         self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
         self.pipeline = pipeline
         self.earlier = earlier
-        self.group = group or (self.task_id,)
-        self.operator_extra_links = STAGE_LINKS.get(self.task_id, ())
+        self.group = group or (self.stage,)
+        self.operator_extra_links = STAGE_LINKS.get(self.stage, ())
         self.links: dict[str, str] = {}
         self._place: PodPlace | None = None
         self._making: V1Pod | None = None
@@ -158,7 +170,7 @@ class StagePodOperator(KubernetesPodOperator):
     def _holds(self, place: PodPlace) -> bool:
         """Whether no later try goes on with the pod."""
         metadata = (self._pods.read(place) or {"metadata": {}})["metadata"]
-        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.task_id)
+        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.stage)
         return holder in (None, self._try)
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
@@ -184,7 +196,7 @@ class StagePodOperator(KubernetesPodOperator):
                     refused_at = self._wait_for_quota(error, launch, refused_at)
                     continue
             elif self._shared:
-                state = read_section(self._pods, place, self.task_id, write_log, shared=True)
+                state = read_section(self._pods, place, self.stage, write_log, shared=True)
             self._place, refused_at = place, None
             limits = self._limits
             if state is None and self.deferrable:
@@ -193,13 +205,13 @@ class StagePodOperator(KubernetesPodOperator):
                         place=dump_place(place),
                         limits=limits.model_dump(mode="json"),
                         launch=asdict(launch),
-                        stage=self.task_id,
+                        stage=self.stage,
                         shared=self._shared,
                     ),
                     method_name="resume",
                 )
             if state is None:
-                state = asyncio.run(follow_pod(place, limits, write_log, self.task_id, shared=self._shared))
+                state = asyncio.run(follow_pod(place, limits, write_log, self.stage, shared=self._shared))
             answer = self._finish(context, place, state, launch)
             if not isinstance(answer, Launch):
                 return answer
@@ -208,7 +220,7 @@ class StagePodOperator(KubernetesPodOperator):
     @property
     def _stages(self) -> tuple[str, ...]:
         """What a pod that this task starts runs."""
-        return self.group[self.group.index(self.task_id) :]
+        return self.group[self.group.index(self.stage) :]
 
     def _finish(self, context: Context, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
         """The pod has ended: the result's URI, another launch, or an error. Then the pod goes, whatever came of it."""
@@ -220,7 +232,7 @@ class StagePodOperator(KubernetesPodOperator):
         try:
             self._callbacks.call("on_pod_completion", context, pod=pod)
             state = self._confirm(place, state)
-            answer = self._accept(build_verdict(self.task_id, self._compute, self._profile, state, launch))
+            answer = self._accept(build_verdict(self.stage, self._compute, self._profile, state, launch))
             failed = isinstance(answer, Launch)
             return answer
         except UnreadResultError:
@@ -270,7 +282,7 @@ class StagePodOperator(KubernetesPodOperator):
         """Do what a verdict says; a stage that ended well has a whole result. Its links are for the web UI."""
         if verdict.relaunch is not None:
             self.log.warning("%s", verdict.reason)
-            tags = {"namespace": self._cluster.namespace, "stage": self.task_id}
+            tags = {"namespace": self._cluster.namespace, "stage": self.stage}
             metrics.count("airloom.pod.relaunches", **tags)
             if verdict.relaunch.memory is not None:
                 metrics.count("airloom.pod.memory_raises", **tags)
@@ -339,16 +351,16 @@ class StagePodOperator(KubernetesPodOperator):
             UnavailableError: the API server is away. ConfigError: it refuses.
         """
         ti = context["ti"]
-        if ti.try_number < 2 and self.group[0] == self.task_id:
+        if ti.try_number < 2 and self.group[0] == self.stage:
             return None
         ours = find_pods(self._pods, self._cluster.namespace, self._settings.installation, ti)
-        found = ours[-1] if ours and not was_cleared(ours[-1], ti) else None
+        found = ours[-1] if ours and not was_cleared(ours[-1], self.stage, ti.max_tries) else None
         for pod in ours:
             if pod is not found:
                 self._pods.delete(self._pods.find_place(pod))
         if found is None:
             return None
-        place, self._in_pod = self._pods.find_place(found), list_stages(found)
+        place, self._in_pod = self._pods.find_place(found), list_tasks(found)
         if ti.try_number > 1 and (failure := self._find_failure(place)):
             words = failure.message or f"exit code {failure.exit_code}"
             self.log.warning("Pod %s of an earlier try failed, and this one starts anew: %s", place.name, words)
@@ -356,11 +368,11 @@ class StagePodOperator(KubernetesPodOperator):
             return None
         self.log.info("Pod %s is still there; going on with it.", place.name)
         holder = {HOLDER_ANNOTATION: str(ti.id), MAX_TRIES_ANNOTATION: str(ti.max_tries)}
-        self._pods.hold(place, {name + self.task_id: value for name, value in holder.items()})
+        self._pods.hold(place, {name + self.stage: value for name, value in holder.items()})
         return place
 
     def _find_failure(self, place: PodPlace) -> PodState | None:
-        return find_failure(self._pods, place, self.task_id, self._limits, shared=self._shared)
+        return find_failure(self._pods, place, self.stage, self._limits, shared=self._shared)
 
     @property
     def _shared(self) -> bool:
@@ -386,7 +398,7 @@ class StagePodOperator(KubernetesPodOperator):
         self._settings: Settings = load_settings()
         if self._settings.cluster_file is None:
             raise ConfigError("a stage runs as a pod of a cluster, and AIRLOOM_CLUSTER_FILE is not set")
-        self._compute = find_compute(self.pipeline, self.task_id)
+        self._compute = find_compute(self.pipeline, self.stage)
         self._cluster: Cluster
         self._profile: Profile
         self._cluster, self._profile = load_cluster(self._settings.cluster_file).for_stage(

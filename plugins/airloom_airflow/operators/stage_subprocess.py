@@ -25,6 +25,7 @@ from airloom_airflow.operators.attempt import build_attempt
 from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_context import build_stage_context
+from airloom_airflow.operators.stage_name import find_stage
 from airloom_airflow.operators.stage_result import load_result
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
 
 
 class StageSubprocessOperator(BaseOperator):
-    """Run one stage in a process; `task_id` is the stage's name.
+    """Run one stage in a process.
 
     Args:
         pipeline: the resolved pipeline file.
+        stage: its name; left out, the last part of `task_id`.
+        task_id: left out, the stage's name.
         earlier: the stages before this one in the run.
         kwargs: Airflow's own.
 
@@ -45,11 +48,20 @@ class StageSubprocessOperator(BaseOperator):
 
     ui_color = "#e8f4f2"
 
-    def __init__(self, *, pipeline: Pipeline, earlier: tuple[str, ...] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        stage: str | None = None,
+        earlier: tuple[str, ...] = (),
+        task_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.stage = find_stage(stage, task_id)
+        super().__init__(task_id=task_id or self.stage, **kwargs)
         self.pipeline = pipeline
         self.earlier = earlier
-        self.operator_extra_links = STAGE_LINKS.get(self.task_id, ())
+        self.operator_extra_links = STAGE_LINKS.get(self.stage, ())
         self.links: dict[str, str] = {}
         self._running = False
 
@@ -61,7 +73,7 @@ class StageSubprocessOperator(BaseOperator):
             AirflowException: a transient one.
         """
         settings = load_settings()
-        stage_context = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
+        stage_context = build_stage_context(self.pipeline, self.stage, self.earlier, settings, context)
         stage_context = stage_context.model_copy(update={"attempt": build_attempt()})
         with translated_for_airflow():
             try:

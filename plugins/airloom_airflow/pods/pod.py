@@ -41,7 +41,7 @@ raises it, a retry does not."""
 HOLDER_ANNOTATION = "airloom.io/held-by-"
 """And a stage's name, on a pod that another try or task has made: which try of the stage waits for it now."""
 STAGES_ANNOTATION = "airloom.io/stages"
-"""The stages that run in the pod, in their order."""
+"""The tasks whose stages run in the pod, in their order: a task's id is its stage's name in a pipeline's own DAGs."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
 """Airflow's id of one try."""
 TERMINATION_LOG = "/dev/termination-log"
@@ -60,7 +60,7 @@ class PodRequest:
 
     Attributes:
         installation: see `airloom.settings.Settings`.
-        stages: that run in the pod one after the other, where they are more than one.
+        task_ids: of the tasks whose stages run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
         max_tries: see `MAX_TRIES_ANNOTATION`.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
@@ -82,7 +82,7 @@ class PodRequest:
     arguments: tuple[str, ...]
     max_tries: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
-    stages: tuple[str, ...] = ()
+    task_ids: tuple[str, ...] = ()
     launch: int = 0
     memory: str | None = None
     capacity: Capacity | None = None
@@ -147,7 +147,7 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
                 "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
                 # Kubernetes counts from the kubelet's acceptance, so pulling is in it; ours are told by name before.
                 "activeDeadlineSeconds": math.ceil(
-                    profile.limits.running_seconds * max(1, len(request.stages)) + profile.limits.pulling_seconds + 60
+                    profile.limits.running_seconds * max(1, len(request.task_ids)) + profile.limits.pulling_seconds + 60
                 ),
                 "terminationGracePeriodSeconds": 30,
                 "securityContext": {
@@ -197,8 +197,8 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
             TASK_ANNOTATION: request.task_id,
             MAP_INDEX_ANNOTATION: str(request.map_index),
             "airloom.io/try-number": str(request.try_number),
-            MAX_TRIES_ANNOTATION + request.task_id: str(request.max_tries),
-            STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
+            MAX_TRIES_ANNOTATION + request.stage: str(request.max_tries),
+            STAGES_ANNOTATION: " ".join(request.task_ids or (request.task_id,)),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",
         },

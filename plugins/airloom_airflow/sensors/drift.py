@@ -59,15 +59,8 @@ class DriftEvent:
 class DriftSensor(BaseSensorOperator):
     """Ask for retraining once a drift, at most once a cooldown, and not while a training is under way.
 
-    In a DAG written by hand it comes after the `monitor` stage of the same run, whose verdict it reads:
-
-        pipeline = load_pipeline(Path("/pipelines/ops/flight_delay.yaml"), Path("/pipelines"))
-        drift = Asset("airloom://ops/flight_delay/drift")
-        with DAG("watch_flights", schedule="@hourly"):
-            monitor = StageSubprocessOperator(task_id="monitor", pipeline=pipeline)
-            monitor >> DriftSensor(
-                task_id="drift", pipeline=pipeline, train_dag_id="ops__flight_delay__train", asset=drift, retries=1
-            )
+    In a DAG written by hand it comes after the `monitor` stage of the same run, whose verdict it reads;
+    docs/operators.md has an example.
 
     Whatever is scheduled on the asset starts by its event; skipping says that nothing needs to. `retries` of at least
     one let a deferred task be lost once without harm.

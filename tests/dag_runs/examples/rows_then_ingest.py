@@ -6,8 +6,7 @@ import os
 
 from airflow.sdk import DAG, task
 
-from airloom_airflow.operators.stage_from_file import load_stage
-from airloom_airflow.operators.stage_subprocess import StageSubprocessOperator
+from airloom_airflow.operators import StageSubprocessOperator, load_stage
 
 PIPELINE = os.environ["EXAMPLE_PIPELINE"]  # such as /pipelines/ops/churn.yaml
 

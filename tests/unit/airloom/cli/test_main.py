@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from airloom.cli import main
+
 ROOT = Path(__file__).parents[4]
 IRIS = ROOT / "dags" / "pipelines" / "examples" / "iris.yaml"
 
@@ -51,3 +53,18 @@ def test_make_status_of_an_idle_installation_is_no_error(tmp_path: Path) -> None
     told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.splitlines() == [f"{tmp_path / 'home'}: nothing runs", f"{tmp_path / 'demo'}: nothing runs"]
+
+
+def test_airflows_command_needs_the_embedded_airflow_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRLOOM_HOME", str(tmp_path))
+    assert main(["airflow", "pools", "list"]) == 1
+    assert capsys.readouterr().err == (f"airloom airflow: nothing runs in {tmp_path}; start it with `airloom up`\n")
+
+
+def test_a_schemas_help_shows_nothing_that_only_airlooms_own_sources_need(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schema", "--help"])
+    assert "--kind" in (told := capsys.readouterr().out)
+    assert "--publish" not in told

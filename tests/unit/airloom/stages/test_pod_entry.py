@@ -49,6 +49,12 @@ def test_a_stage_without_a_context_says_where_it_looked(tmp_path: Path) -> None:
     assert "AIRLOOM_STAGE_CONTEXT" in done.stderr
 
 
+def test_a_command_line_that_is_refused_is_no_loss_that_a_retry_may_mend(tmp_path: Path) -> None:
+    done = start("group.ingest", "--pointer", str(tmp_path / "pointer"))
+    assert done.returncode == 65
+    assert "invalid choice: 'group.ingest'" in done.stderr
+
+
 @pytest.fixture
 def python(tmp_path: Path) -> str:
     path = tmp_path / "python"

@@ -77,6 +77,11 @@ def test_rows_without_a_time_cannot_be_gone_back_to(pipelines, pipeline, stage, 
     assert tell(undated, stage, f"ops__whole__{family}", run_type="scheduled").window_end
 
 
+def test_a_stage_that_the_pipeline_lacks_fails_the_task_for_good(pipelines, pipeline):
+    with pytest.raises(AirflowFailException, match=r"ops\.whole has no stage 'test'; it has ingest, "):
+        tell(load(pipelines, DATED.replace("  test: {{max_disagreement: 0.5}}\n", "")), "test", "their_dag")
+
+
 def test_an_unknown_parameter_fails_the_task_for_good(pipeline):
     with pytest.raises(AirflowFailException, match="did you mean 'version'"):
         tell(pipeline, "promote", "ops__whole__promote", conf={"versoin": 3})

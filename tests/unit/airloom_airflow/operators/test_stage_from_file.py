@@ -10,10 +10,10 @@ from airloom_airflow.operators.stage_from_file import load_stage
 
 
 def test_a_stage_reads_what_those_before_it_in_its_family_wrote(pipelines):
-    told = load_stage(write_pipeline(pipelines, "whole", text=FULL), "train")
-    assert told["task_id"] == "train"
-    assert told["earlier"] == ("ingest", "validate", "features")
-    assert told["pipeline"].full_name == "ops.whole"
+    given = load_stage(write_pipeline(pipelines, "whole", text=FULL), "train")
+    assert given["stage"] == "train"
+    assert given["earlier"] == ("ingest", "validate", "features")
+    assert given["pipeline"].full_name == "ops.whole"
 
 
 def test_a_stage_that_the_pipeline_lacks_is_refused_with_those_that_it_has(pipelines):

@@ -27,7 +27,7 @@ from airloom.spec import Pipeline, load_pipeline
 from airloom_airflow.operators import pod_request, stage_context, stage_pod
 from airloom_airflow.operators.pod_client import PodClient
 from airloom_airflow.operators.stage_pod import StagePodOperator
-from airloom_airflow.pods.pod import KEPT_LABEL
+from airloom_airflow.pods.pod import KEPT_LABEL, STAGES_ANNOTATION
 from airloom_airflow.pods.state import PodState
 from airloom_airflow.public_names import AirflowException, AirflowFailException
 
@@ -103,9 +103,9 @@ class Installation:
         document = {"apiVersion": "airloom.io/v1", "kind": "Cluster", "spec": self.document}
         self.file.write_text(yaml.safe_dump(document))
 
-    def make(self, stage: str = "train", group: tuple[str, ...] = ()) -> StagePodOperator:
+    def make(self, stage: str = "train", group: tuple[str, ...] = (), task_id: str | None = None) -> StagePodOperator:
         earlier = GROUP[: GROUP.index(stage)]
-        return StagePodOperator(task_id=stage, pipeline=self.pipeline, earlier=earlier, group=group)
+        return StagePodOperator(task_id=task_id, stage=stage, pipeline=self.pipeline, earlier=earlier, group=group)
 
     def wait_for_store(self, seconds: float) -> None:
         """How long the object store may be away."""
@@ -196,6 +196,36 @@ def test_a_stage_that_ends_well_gives_its_result_and_leaves_no_pod(here, api):
     with Kubelet(api, [here.succeed()]):
         assert execute(here.make()) == (here.artifacts / "train.json").as_uri()
     assert api.names == []
+
+
+@pytest.mark.parametrize("task_id", ["fit_it", "models.train", f"{'models.' * 12}train"])
+def test_a_task_in_a_group_or_with_an_id_of_its_own_runs_its_stage(here, api, task_id):
+    here.configure(deferrable=True)
+    deferred = defer(here.make(task_id=task_id))
+    (name,) = api.names
+    pod = api.find(name)
+    assert pod["spec"]["containers"][0]["args"][0] == deferred.trigger.stage == "train"
+    assert pod["metadata"]["annotations"][STAGES_ANNOTATION] == task_id
+    again = defer(here.make(task_id=task_id), try_number=2, task_instance="018f-2")  # as if its worker had died
+    assert again.trigger.place == deferred.trigger.place
+    here.succeed()(pod)
+    event = build_event(again, exit_code=0, message=here.write_result())
+    assert here.make(task_id=task_id).resume(build_context(task_id), event) == (here.artifacts / "train.json").as_uri()
+    assert api.names == []
+
+
+def test_stages_that_share_a_pod_may_lie_in_a_task_group(here, api):
+    here.configure(deferrable=True)
+    place = defer(here.make("ingest", GROUP, "models.ingest")).trigger.place
+    assert api.find(api.names[0])["metadata"]["annotations"][STAGES_ANNOTATION] == (
+        "models.ingest models.validate models.train"
+    )
+    assert defer(here.make("train", GROUP, "models.train")).trigger.place == place
+
+
+def test_stages_that_share_a_pod_have_no_task_ids_of_their_own(here):
+    with pytest.raises(ConfigError, match="the task 'fit_it' shares a pod with the stages ingest, validate, train"):
+        here.make("train", GROUP, "fit_it")
 
 
 def test_deferred_too(here, api):
