@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airloom.errors import AirloomError, DataError, UserCodeError
+from airloom.own_code import make_importable
 from airloom.ports.prediction_log import PREDICTION
 from airloom.prediction import FeatureType, infer_types, predict, prepare
 from airloom.stages.estimators import build_estimator, find_code, load_entrypoint
@@ -74,12 +75,13 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         answer = predict(model, reference, metadata)
         example = prepare(training.head(_EXAMPLE_ROWS), types)
         model_uri = run.log_model(model, example, answer.decision[:_EXAMPLE_ROWS], metadata)
+    code = _identify(task)
     _publish(task, outcome, holdout, reference[list(types)].assign(**{PREDICTION: answer.prediction}))
     outcome.facts = {
         **{key: metadata[key] for key in ("features", "types", "target", "task", "classes", "dataset_version")},
         "mlflow_run_id": run.run_id,
         "model_uri": model_uri,
-        "code_digest": f"sha256:{_identify(task)}" if spec.train.entrypoint else None,
+        "code_digest": f"sha256:{code}" if code else None,
         "train_rows": len(training),
         "holdout_rows": len(holdout),
     }
@@ -137,6 +139,7 @@ def _classes(target: pd.Series[Any]) -> list[Any]:
 
 def _fit(task: StageTask, training: pd.DataFrame, types: dict[str, FeatureType]) -> Any:
     train = task.pipeline.spec.train
+    make_importable(task.settings.data_root)
     features, target = prepare(training, types), training[train.target]
     if train.estimator is not None:
         estimator = build_estimator(train, types)
