@@ -129,12 +129,13 @@ def test_models_that_lie_with_a_server_are_refused_with_the_remedy_where_only_it
     tracker = MlflowExperimentTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
     made = require_mlflow().MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     made.create_experiment("t.served", artifact_location="mlflow-artifacts:/1")  # as its server makes it
+    frame = pd.DataFrame({"x": [0.0, 1.0]})
+    model = LogisticRegression().fit(frame, [False, True])
     with (
-        pytest.raises(ConfigError, match=r"set AIRLOOM_TRACKING_URI to .* http://"),
         tracker.start_run("t.served", "run", {}) as run,
+        pytest.raises(ConfigError, match=r"set AIRLOOM_TRACKING_URI to .* http://"),
     ):
-        frame = pd.DataFrame({"x": [0.0, 1.0]})
-        run.log_model(LogisticRegression().fit(frame, [False, True]), frame, [False, True], METADATA)
+        run.log_model(model, frame, [False, True], METADATA)
 
 
 def test_mlflow_file_stores_are_refused_with_the_remedy(tmp_path: Any) -> None:

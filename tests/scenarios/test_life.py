@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 from tests.scenarios.conftest import Bank, make_loans
+
+from airloom.adapters.openlineage.history import ModelHistory
 
 
 def test_a_challenger_becomes_champion_only_by_promotion_and_the_one_before_returns_by_rollback(bank: Bank) -> None:
@@ -28,6 +31,20 @@ def test_a_challenger_becomes_champion_only_by_promotion_and_the_one_before_retu
     champion = registry.find("credit.loans", "champion")
     assert champion
     assert champion.version == "1"
+
+
+def test_a_version_that_is_champion_already_is_not_promoted_again_and_lineage_has_it_once(bank: Bank) -> None:
+    bank.train("first")
+    assert bank.run("promote", "p1").facts["became_champion"] is True
+    bank.train("again")
+    repeated = bank.run("promote", "p2")
+    assert (repeated.facts["model_version"], repeated.facts["became_champion"]) == ("1", False)
+    assert bank.run("promote", "p1", attempt=2).facts["became_champion"] is True  # its own work, before it was killed
+    assert bank.settings.lineage_path
+    history = ModelHistory(bank.settings.lineage_path, "credit.loans")
+    assert {record.run["run_id"] for record in history.crownings} == {"p1"}
+    assert history.resolve("champion") == "1"
+    assert {record.run["run_id"] for record in history.in_production(datetime.now(UTC).date())} == {"p1"}
 
 
 def test_the_same_data_are_the_same_version_and_the_same_work_is_not_done_again(bank: Bank) -> None:

@@ -65,8 +65,8 @@ def translated(tracking_uri: str) -> Iterator[None]:
     except MlflowException as error:
         if not tracking_uri.startswith("http") and _SERVERS_STORE in str(error):
             raise ConfigError(
-                f"AIRLOOM_TRACKING_URI is {tracking_uri}, and models that are asked for lie with the MLflow server that "
-                "wrote them. Start the installation (`airloom up`), or set AIRLOOM_TRACKING_URI to that server's "
+                f"AIRLOOM_TRACKING_URI is {tracking_uri}, and the models lie with the MLflow server that wrote them. "
+                "Start the installation (`airloom up`), or set AIRLOOM_TRACKING_URI to that server's "
                 "address, http://…"
             ) from error
         if _is_away(error):
