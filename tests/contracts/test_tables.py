@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import logging
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,10 @@ import duckdb
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter
+from tests.waiting import wait_until
 
-from airloom.adapters.duckdb import DuckdbTables
-from airloom.errors import ConfigError, DataError, UserCodeError
+from airloom.adapters.duckdb import DuckdbTables, database
+from airloom.errors import ConfigError, DataError, UnavailableError, UserCodeError
 from airloom.ports import Tables
 from airloom.spec.sources import Sink, Source
 
@@ -184,3 +190,62 @@ def test_a_repeated_run_replaces_its_own_rows_in_a_table(tables: Tables, tmp_pat
     with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as database:
         rows = database.execute("SELECT p, airloom_run_id FROM scores ORDER BY p").fetchall()
     assert rows == [(0.3, "run-2"), (0.4, "run-1")]
+
+
+HOLD = """\
+import sys, duckdb
+with duckdb.connect(sys.argv[1]) as database:
+    database.execute("CREATE TABLE IF NOT EXISTS held AS SELECT 1 AS x")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[Callable[[], None]]:
+    """Another process that has a database file open to write, until what this gives is called."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        yield other.stdin.close
+        other.stdin.close()
+
+
+def publish(tables: Tables) -> str:
+    place = sink(type="sql", database={"secret": "WAREHOUSE"}, table="scores")
+    return tables.publish(pd.DataFrame({"p": [0.5]}), place, "run-1")
+
+
+def read_held(tables: Tables) -> list[int]:
+    held = source(type="sql", database={"secret": "WAREHOUSE"}, query="FROM held")
+    return tables.load(held)["x"].tolist()
+
+
+@pytest.mark.parametrize(("use", "answer"), [(publish, "(secret)#scores"), (read_held, [1])])
+def test_a_database_that_another_process_writes_to_is_waited_for_and_the_wait_is_logged(
+    tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture, use: Callable[[Tables], Any], answer: Any
+) -> None:
+    caplog.set_level(logging.INFO, "airloom.adapters.duckdb")
+    (tmp_path / "secret").mkdir()
+    with hold(tmp_path / "secret" / "w.duckdb") as let_go, ThreadPoolExecutor(1) as pool:
+        used = pool.submit(use, tables)
+        wait_until(lambda: "is held by process" in caplog.text, "the wait is logged")
+        assert not used.done()
+        let_go()
+        assert used.result(60) == answer
+    assert "is free after" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
+@pytest.mark.parametrize("use", [publish, read_held])
+def test_a_database_that_another_process_keeps_is_given_up_as_a_passing_fault(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Tables], Any]
+) -> None:
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.3)
+    (tmp_path / "secret").mkdir()
+    with hold(tmp_path / "secret" / "w.duckdb"), pytest.raises(UnavailableError, match="was held by process") as told:
+        use(tables)
+    assert str(tmp_path) not in str(told.value)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 class Tables(Protocol):
     """Errors of every method: DataError where data is missing, empty, or not what was declared; UserCodeError for
-    SQL that does not run; ConfigError for a database or secret that is not there."""
+    SQL that does not run; ConfigError for a database or secret that is not there; UnavailableError for a database that
+    another process keeps to itself."""
 
     def identify(self, source: Source) -> str:
         """Hex digest of what the source holds now; the same content gives the same digest.

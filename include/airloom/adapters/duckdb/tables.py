@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airloom.adapters.duckdb.sources import CONFIG, SourceOpener
+from airloom.adapters.duckdb.database import CONFIG, open_database
+from airloom.adapters.duckdb.sources import SourceOpener
 from airloom.errors import ConfigError, DataError, UnavailableError, UserCodeError
 from airloom.spec.sources import ParquetSink, SecretRef, Sink, Source, SqlSink, SqlSource
 
@@ -112,7 +113,7 @@ class DuckdbTables:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = frame.assign(**{_RUN_COLUMN: run_id})
         try:
-            with duckdb.connect(str(path), config=dict(CONFIG)) as database:
+            with open_database(path, "the database of score.sink", read_only=False) as database:
                 database.register("scored", rows)
                 database.execute(f'CREATE TABLE IF NOT EXISTS "{sink.table}" AS FROM scored LIMIT 0')
                 existing = [row[0] for row in database.execute(f'DESCRIBE "{sink.table}"').fetchall()]
