@@ -151,15 +151,26 @@ def test_a_gpu_node_that_joins_takes_the_stage_that_waited_for_it(
         local_cluster.remove_node(3)
 
 
+def kill_the_worker(installation: Installation) -> None:
+    """The one that holds a task, once those of earlier tasks have ended."""
+    wait_until(lambda: len(find_task_processes(installation)) == 1, "one worker holds a task", 60)
+    os.kill(find_task_processes(installation)[0], signal.SIGKILL)
+
+
+def run_until_its_operator_starts(run: Run) -> None:
+    """Its lineage's start is the last that Airflow logs before."""
+    wait_until(lambda: run.task("ingest")["state"] == "running", "a worker holds the task", 60)
+    wait_until(lambda: "OpenLineage `START`" in run.log("ingest"), "the operator starts", 60)
+
+
 def test_a_worker_killed_while_it_makes_a_pod_leaves_one_pod(
     installation: Installation, local_cluster: LocalCluster, gate: Gate
 ) -> None:
     local_cluster.stop_api_server()
     try:
         run = installation.start("patient", behaviour={"ingest": "wait"}, gate_file=gate.uri)
-        wait_until(lambda: run.task("ingest")["state"] == "running", "a worker holds the task", 60)
-        [worker] = find_task_processes(installation)
-        os.kill(worker, signal.SIGKILL)
+        run_until_its_operator_starts(run)
+        kill_the_worker(installation)
     finally:
         local_cluster.up()
     run.pod("ingest")
@@ -210,8 +221,7 @@ def test_the_janitor_deletes_what_an_ended_run_left(installation: Installation, 
         run = installation.start("small", behaviour={"ingest": "wait"}, gate_file=gate.uri)
         pod = run.pod("ingest")
         installation.cluster.wait(lambda: bool(lines_of(run.log("ingest"))), "the worker reads the log")
-        [worker] = find_task_processes(installation)
-        os.kill(worker, signal.SIGKILL)
+        kill_the_worker(installation)
         assert run.end() == "failed"
     assert run.pod("ingest")["metadata"]["uid"] == pod["metadata"]["uid"]
     janitor = installation.api.trigger("airloom__janitor", {"older_than_minutes": 0})

@@ -18,7 +18,8 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from airloom.errors import ConfigError, Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, join_path, load_document
-from airloom.spec.section import Name, Section
+from airloom.spec.pod_template import check_pod_template
+from airloom.spec.section import MAX_INTEGER, Name, Seconds, Section
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 """A Kubernetes quantity, such as `500m`, `2` or `4Gi`."""
@@ -52,13 +53,13 @@ class Gpu(Section):
 class Limits(Section):
     """How long each part of a pod's way may take. Each is told by its own name when it is passed."""
 
-    queueing_seconds: float = Field(default=86400, gt=0)
+    queueing_seconds: Seconds = Field(default=86400, gt=0)
     """Held by Kueue or another scheduling gate."""
-    scheduling_seconds: float = Field(default=1200, gt=0)
+    scheduling_seconds: Seconds = Field(default=1200, gt=0)
     """Until a node takes it: a GPU node takes 10 to 15 minutes to come."""
-    pulling_seconds: float = Field(default=900, gt=0)
+    pulling_seconds: Seconds = Field(default=900, gt=0)
     """From a node until its container runs: images, volumes."""
-    running_seconds: float = Field(default=86400, gt=0)
+    running_seconds: Seconds = Field(default=86400, gt=0)
     """The stage itself."""
 
 
@@ -88,9 +89,9 @@ class Profile(Section):
     """Left out: the installation's `images.cpu` or `images.gpu`."""
     queue: str | None = None
     """Kueue's LocalQueue."""
-    infrastructure_losses: int = Field(default=3, ge=0)
+    infrastructure_losses: int = Field(default=3, ge=0, le=MAX_INTEGER)
     """How often a stage whose node or pod was lost is started again; a budget of its own, beside `retries`."""
-    node_loss_seconds: int = Field(default=30, ge=0)
+    node_loss_seconds: int = Field(default=30, ge=0, le=MAX_INTEGER)
     """How long a node may be unreachable before its pods are given up."""
     cluster: Name | None = None
     """Another cluster than the installation's own, one of `clusters`."""
@@ -112,7 +113,8 @@ class Profile(Section):
     resourceClaims: tuple[dict[str, str], ...] = ()
     """Dynamic Resource Allocation: `{name, resourceClaimName}` or `{name, resourceClaimTemplateName}`."""
     podTemplate: dict[str, Any] = Field(default_factory=dict)
-    """Verbatim `{metadata, spec}` of a pod, merged over everything else; the container `stage` by its name."""
+    """Verbatim `{metadata, spec}` of a pod, merged over all but what Airloom finds its pods by (their name, namespace
+    and `airloom.io/` labels) and goes by when they end (`restartPolicy`); the container `stage` by its name."""
 
 
 class Images(Section):
@@ -386,6 +388,7 @@ def _check(cluster: Cluster) -> Iterator[Complaint]:
     """What one part of the file says of another."""
     for name, profile in cluster.profiles.items():
         place = ("spec", "profiles", name)
+        yield from check_pod_template(profile.podTemplate, (*place, "podTemplate"))
         if profile.cluster is not None and profile.cluster not in cluster.clusters:
             yield Complaint((*place, "cluster"), _unknown_cluster(profile.cluster, cluster.clusters), False)
             continue
