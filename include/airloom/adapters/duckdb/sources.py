@@ -63,7 +63,7 @@ class SourceOpener:
         else:
             relation = self._file(name, self.files(name, source)[0], source)
         if not relation.limit(1).fetchall():
-            raise DataError(f"source {name!r} is empty: it has no rows. Give it data, or take it out of data.sources")
+            raise DataError(f"source {name!r} is empty: it has no rows. Give it data, or take it out")
         return relation
 
     def files(self, name: str, source: Source) -> list[Path]:
