@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from airloom.errors import UserCodeError
+from airloom.own_code import make_importable
 from airloom.prediction import FeatureType
 from airloom.spec.pipeline import Train
 
@@ -26,13 +27,14 @@ _MOST_CATEGORIES = 254
 """Histogram gradient boosting takes 255, one is for the rare."""
 
 
-def build_estimator(train: Train, types: Mapping[str, FeatureType]) -> Any:
-    """The pipeline's estimator with what must stand before it.
+def build_estimator(train: Train, types: Mapping[str, FeatureType], data_root: Path) -> Any:
+    """The pipeline's estimator with what must stand before it; its class is looked up below the data root too.
 
     Errors:
         UserCodeError: there is no such class, it is no estimator of the task, or it refuses the parameters.
     """
     assert train.estimator is not None
+    make_importable(data_root)
     estimator = _build(_load_class(train.estimator), train)
     text = [name for name, kind in types.items() if kind == "text"]
     numbers = [name for name, kind in types.items() if kind == "number"]
@@ -55,15 +57,13 @@ def build_estimator(train: Train, types: Mapping[str, FeatureType]) -> Any:
 
 
 def load_entrypoint(entrypoint: str, data_root: Path) -> Any:
-    """The user's training function, `module:function`.
-
-    Args:
-        data_root: where it may lie, made importable already; for messages.
+    """The user's training function, `module:function`; modules are looked up below the data root too.
 
     Errors:
         UserCodeError: there is no such module or function.
     """
     module_name, _, name = entrypoint.partition(":")
+    make_importable(data_root)
     try:
         function = getattr(importlib.import_module(module_name), name)
     except ImportError as error:

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airloom.errors import AirloomError, DataError, UserCodeError
-from airloom.own_code import make_importable
 from airloom.ports.prediction_log import PREDICTION
 from airloom.prediction import FeatureType, infer_types, predict, prepare
 from airloom.stages.estimators import build_estimator, find_code, load_entrypoint
@@ -139,10 +138,9 @@ def _classes(target: pd.Series[Any]) -> list[Any]:
 
 def _fit(task: StageTask, training: pd.DataFrame, types: dict[str, FeatureType]) -> Any:
     train = task.pipeline.spec.train
-    make_importable(task.settings.data_root)
     features, target = prepare(training, types), training[train.target]
     if train.estimator is not None:
-        estimator = build_estimator(train, types)
+        estimator = build_estimator(train, types, task.settings.data_root)
         try:
             return estimator.fit(features, target)
         except Exception as error:
