@@ -96,3 +96,7 @@ class ProtocolError(PermanentError):
 
 class UnavailableError(TransientError):
     """A server that a stage needs (tracker, registry, object store, gateway) does not answer."""
+
+
+class StoreAwayError(UnavailableError):
+    """The object store does not answer, or is busy: the same request may succeed later, with nothing changed by us."""

@@ -6,6 +6,7 @@ Not the pipeline file: nothing here changes what a pipeline means, only where it
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ class Settings:
         pipelines: folder of pipeline files, `<team>/<pipeline>.yaml` below it; absolute.
         dag_files: folder of hand-written DAG files that Airflow runs beside the pipelines; None: there is none.
         artifacts_uri: root of the object store, `file:///…` or a bucket.
+        store_seconds: how long the object store may be away, once a stage is at work, before that fails the stage.
         tracking_uri: MLflow's tracking and registry address.
         gateway_url: the inference gateway's base address.
         lineage_path: file that OpenLineage events are appended to; None switches stage lineage off.
@@ -44,6 +46,7 @@ class Settings:
     pipelines: Path
     dag_files: Path | None
     artifacts_uri: str
+    store_seconds: float
     tracking_uri: str
     gateway_url: str
     lineage_path: Path | None
@@ -59,7 +62,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Errors:
-        ConfigError: `AIRLOOM_HOME` or another path is set but empty or relative, or the runtime is none of ours.
+        ConfigError: `AIRLOOM_HOME` or another path is set but empty or relative, the runtime is none of ours, or
+            `AIRLOOM_STORE_SECONDS` is no number of seconds.
     """
     home = _folder(environ, "AIRLOOM_HOME", Path.cwd() / "build" / "airloom")
     lineage = environ.get("AIRLOOM_LINEAGE_PATH", str(home / "lineage.jsonl"))
@@ -71,6 +75,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         pipelines=_folder(environ, "AIRLOOM_PIPELINES", Path.cwd() / "dags" / "pipelines"),
         dag_files=_path(environ, "AIRLOOM_DAG_FILES"),
         artifacts_uri=artifacts_uri,
+        store_seconds=_seconds(environ, "AIRLOOM_STORE_SECONDS", 300.0),
         tracking_uri=environ.get("AIRLOOM_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
         gateway_url=environ.get("AIRLOOM_GATEWAY_URL", "http://127.0.0.1:8090").rstrip("/"),
         lineage_path=Path(lineage) if lineage else None,
@@ -111,6 +116,17 @@ def _installation(environ: Mapping[str, str], artifacts_uri: str) -> str:
             "`research-eu`, or leave it unset for one made of AIRLOOM_ARTIFACTS_URI."
         )
     return value
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    value = environ.get(name) or str(default)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ConfigError(f"{name} is {value!r}; give seconds, such as 300, or 0 not to wait.")
+    return seconds
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:

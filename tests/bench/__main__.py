@@ -22,6 +22,7 @@ from tests.bench.processor import measure_large, measure_processor
 from tests.bench.runs import measure_runs
 from tests.bench.scale import measure_scale
 from tests.bench.setup_and_demo import measure_setup_and_demo
+from tests.bench.triggerers import measure_triggerers
 
 _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
     "parse": measure_parse,
@@ -36,6 +37,7 @@ _BY_NAME_ONLY: dict[str, Callable[[], Iterable[Figure]]] = {
     "cluster": measure_cluster,
     "flights": measure_flights,
     "scale": measure_scale,
+    "triggerers": measure_triggerers,
 }
 
 

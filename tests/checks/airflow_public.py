@@ -58,7 +58,7 @@ def find_faults(code: str) -> Iterator[str]:
     tree = ast.parse(code)
     names = _find_names(tree)
     for node in ast.walk(tree):
-        for fault in (*_judge_import(node), *_judge_use(node, names)):
+        for fault in (*_check_import(node), *_check_use(node, names)):
             yield f"{node.lineno}: {fault}"  # type: ignore[attr-defined]
 
 
@@ -81,7 +81,7 @@ def _find_names(tree: ast.AST) -> set[str]:
     return bound
 
 
-def _judge_import(node: ast.AST) -> Iterator[str]:
+def _check_import(node: ast.AST) -> Iterator[str]:
     modules: list[str] = []
     if isinstance(node, ast.Import):
         modules = [name.name for name in node.names if _is_airflow(name.name)]
@@ -97,7 +97,7 @@ def _judge_import(node: ast.AST) -> Iterator[str]:
     yield from (f"{module} is not of Airflow's public interface" for module in modules if not is_public(module))
 
 
-def _judge_use(node: ast.AST, names: set[str]) -> Iterator[str]:
+def _check_use(node: ast.AST, names: set[str]) -> Iterator[str]:
     if isinstance(node, ast.Attribute) and _first_name(node) in names:
         if isinstance(node.ctx, ast.Store | ast.Del):
             yield f"{ast.unparse(node)} is set: a patch of Airflow"

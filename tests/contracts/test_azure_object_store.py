@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.azure_emulator import AzureEmulator
+from tests.forked import call_in_fork
 
 from airloom.adapters.obstore import CloudObjectStore
 from airloom.errors import ConfigError, UnavailableError
@@ -25,7 +28,7 @@ def assert_refused(prefix: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         store.write(f"{prefix}/x", b"")
     with pytest.raises(ConfigError, match=why):
-        store.create(f"{prefix}/x", b"")
+        store.replace(f"{prefix}/x", b"", None)
 
 
 def test_a_wrong_key_is_a_fault_of_the_settings(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +81,23 @@ def test_of_two_that_publish_a_folder_at_once_one_is_refused(prefix: str) -> Non
     with pytest.raises(UnavailableError, match="another run has published"):
         second.publish_folder(f"{prefix}/own")
     assert (CloudObjectStore().folder(f"{prefix}/own") / "who").read_text() == str(id(first))
+
+
+def test_used_before_a_fork_it_says_so_in_the_child_and_does_not_hang(prefix: str) -> None:
+    store = CloudObjectStore()
+    store.write(f"{prefix}/x", b"x")
+    for child_store in (store, CloudObjectStore()):
+        raised = call_in_fork(lambda child_store=child_store: child_store.read(f"{prefix}/x"))
+        assert isinstance(raised, ConfigError), raised
+        assert "was forked from process" in str(raised)
+    assert store.read(f"{prefix}/x") == b"x"
+
+
+def test_first_used_in_a_forked_child_it_works(prefix: str) -> None:
+    CloudObjectStore().write(f"{prefix}/x", b"x")
+    program = (
+        "from airloom.adapters.obstore import CloudObjectStore\nfrom tests.forked import call_in_fork\n"
+        f"print(call_in_fork(lambda: CloudObjectStore().read('{prefix}/x')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("b'x'\n", "")

@@ -43,22 +43,47 @@ def test_writing_again_replaces(store: ObjectStore, prefix: str) -> None:
     assert store.read(f"{prefix}/x") == b"second"
 
 
-def test_only_one_of_many_creates(store: ObjectStore, prefix: str) -> None:
-    made: list[tuple[int, bool]] = []
+def test_only_one_of_many_that_replace_the_same_does(store: ObjectStore, prefix: str) -> None:
+    uri, before = f"{prefix}/once", None
+    for round_number in range(3):  # where nothing is, then over the winner's
+        winner = _race(store, uri, before, round_number)
+        found = store.read_unless(uri, None)
+        assert found is not None
+        content, etag = found
+        assert (content, etag) == (winner[0], winner[1])
+        assert store.read_unless(uri, etag) is None
+        assert store.replace(uri, b"x", before) is None, "that was another one"
+        assert store.read(uri) == content
+        before = etag
+    assert list(store.list(prefix)) == [uri]
+
+
+def _race(store: ObjectStore, uri: str, etag: str | None, round_number: int) -> tuple[bytes, str]:
+    """Eight write at once on the same condition; gives the content and the ETag of the one that did."""
+    done: list[tuple[bytes, str | None]] = []
     start = threading.Barrier(8)
 
-    def create(number: int) -> None:
+    def replace(content: bytes) -> None:
         start.wait()
-        made.append((number, store.create(f"{prefix}/once", str(number).encode())))
+        done.append((content, store.replace(uri, content, etag)))
 
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=replace, args=(f"{round_number} {each}".encode(),)) for each in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    winners = [number for number, won in made if won]
-    assert len(winners) == 1
-    assert store.read(f"{prefix}/once") == str(winners[0]).encode()
+    (winner,) = [(content, new) for content, new in done if new is not None]
+    return winner
+
+
+def test_what_is_not_there_is_not_replaced(store: ObjectStore, prefix: str) -> None:
+    etag = store.replace(f"{prefix}/x", b"1", None)
+    assert etag is not None
+    store.delete(f"{prefix}/x")
+    assert store.replace(f"{prefix}/x", b"2", etag) is None
+    assert not store.exists(f"{prefix}/x")
+    with pytest.raises(DataError, match=r"no object .*/x"):
+        store.read_unless(f"{prefix}/x", etag)
 
 
 def test_a_tree_keeps_its_shape(store: ObjectStore, prefix: str, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def assert_refused(prefix: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         store.write(f"{prefix}/x", b"")
     with pytest.raises(ConfigError, match=why):
-        store.create(f"{prefix}/x", b"")
+        store.replace(f"{prefix}/x", b"", None)
 
 
 @pytest.mark.parametrize("endpoint", ["not an address", "ftp//x"])

@@ -51,6 +51,12 @@ class Part:
         return self.name.rpartition("-")[0]
 
     @property
+    def pid(self) -> int:
+        """Of its first process; it runs."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         return self.folder / "output.log"
 

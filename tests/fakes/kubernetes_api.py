@@ -78,6 +78,7 @@ class KubernetesApi:
         self._oldest = 0
         self._era = 0
         self._faults: list[Fault] = []
+        self._log_limits: list[int] = []
         self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
         self._transports: set[Any] = set()
@@ -146,6 +147,10 @@ class KubernetesApi:
     def cut_logs_silently(self) -> None:
         """The log streams that are open now say nothing more, and stay open; new ones are whole."""
         self._call(lambda: setattr(self, "_era", self._era + 1))
+
+    def cut_logs_after(self, *counts: int) -> None:
+        """Cut the connections of the next logs, each after it has given so many lines."""
+        self._call(lambda: self._log_limits.extend(counts))
 
     def count(self, matches: Callable[[Request], bool]) -> int:
         """How many such requests came."""
@@ -280,6 +285,7 @@ class KubernetesApi:
         if key not in self._logs:
             return _status(400, "BadRequest", "container is waiting to start: ContainerCreating")
         since, at, era = _since(query), 0, self._era
+        left = self._log_limits.pop(0) if self._log_limits else None
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await answer.prepare(http)
         while True:
@@ -290,7 +296,11 @@ class KubernetesApi:
                 if query.get("timestamps") not in ("true", "True"):
                     kept = [line.partition(" ")[2] for line in kept]
                 if kept:
-                    await answer.write("".join(f"{line}\n" for line in kept).encode())
+                    await answer.write("".join(f"{line}\n" for line in kept[:left]).encode())
+                left = left if left is None else left - len(kept)
+                if left is not None and left <= 0:
+                    assert http.transport is not None
+                    http.transport.close()  # in the middle of the answer
                 if log.ended or query.get("follow") not in ("true", "True"):
                     return answer
             await _wait(changed, 3600)

@@ -16,9 +16,10 @@ import duckdb
 import pytest
 from tests.scenarios.conftest import TRAINING, Bank, make_loans
 
+from airloom.adapters.openlineage import FileLineageSink
 from airloom.embedded import processes
 from airloom.errors import AirloomError, TransientError
-from airloom.protocol import StageResult
+from airloom.protocol import StageContext, StageResult
 from airloom.protocol.context import result_uri
 from airloom.protocol.launch import launch_stage
 
@@ -54,6 +55,31 @@ def test_a_stage_given_up_for_lost_publishes_nothing_over_the_one_after_it(bank:
         bank.run("ingest", "r", attempt=1)
     context = bank.context("ingest", "r")
     assert StageResult.from_json(bank.ports.object_store.read(context.result_uri)).attempt == 2
+
+
+@pytest.mark.parametrize("kind", ["folder", "bucket", "container"])
+def test_nor_over_one_that_publishes_between_its_look_and_its_writing(
+    bank: Bank, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheme = {"bucket": "s3", "container": "az"}.get(kind)
+    if scheme:
+        bank.environ["AIRLOOM_ARTIFACTS_URI"] = f"{scheme}://{request.getfixturevalue(kind)}/airloom"
+    end = FileLineageSink.end
+
+    def let_the_other_publish(sink: FileLineageSink, context: StageContext, result: StageResult) -> None:
+        """Each attempt has looked by now, and has not published yet."""
+        end(sink, context, result)
+        if context.attempt == 2:
+            bank.run("ingest", "r", attempt=3)
+        if context.attempt == 1:
+            with pytest.raises(TransientError, match="attempt 3 of this stage has published"):
+                bank.run("ingest", "r", attempt=2)
+
+    monkeypatch.setattr(FileLineageSink, "end", let_the_other_publish)
+    with pytest.raises(TransientError, match="attempt 3 of this stage has published"):
+        bank.run("ingest", "r", attempt=1)
+    context = bank.context("ingest", "r")
+    assert StageResult.from_json(bank.ports.object_store.read(context.result_uri)).attempt == 3
 
 
 @pytest.mark.parametrize("line", ["fitting", ""], ids=["while it fits", "as it starts"])

@@ -47,7 +47,7 @@ def test_a_version_that_is_champion_already_is_not_promoted_again_and_lineage_ha
     assert bank.run("promote", "p1", attempt=2).facts["became_champion"] is True  # its own work, before it was killed
     assert bank.settings.lineage_path
     history = ModelHistory(bank.settings.lineage_path, "credit.loans")
-    assert {record.run["run_id"] for record in history.crownings} == {"p1"}
+    assert {record.run["run_id"] for record in history.promotions} == {"p1"}
     assert history.resolve("champion") == "1"
     assert {record.run["run_id"] for record in history.in_production(datetime.now(UTC).date())} == {"p1"}
 

@@ -40,7 +40,11 @@ def run(arguments: list[str]) -> int:
         raise ConfigError("lineage is switched off here (AIRLOOM_LINEAGE_PATH is empty); give --file PATH")
     model, _, version = given.model.partition("@")
     history = ModelHistory(path, model)
-    answer = tell_day(history, given.on) if given.on else tell_version(history, history.resolve(version or "champion"))
+    answer = (
+        describe_day(history, given.on)
+        if given.on
+        else describe_version(history, history.resolve(version or "champion"))
+    )
     if given.json:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
@@ -48,7 +52,7 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def tell_version(history: ModelHistory, version: str) -> dict[str, Any]:
+def describe_version(history: ModelHistory, version: str) -> dict[str, Any]:
     """Everything that made a registered version, as JSON."""
     register = history.registered[version]
     stages = history.stages_behind(version)
@@ -84,13 +88,13 @@ def tell_version(history: ModelHistory, version: str) -> dict[str, Any]:
         ],
         "run": {**_run(register), "mlflow_run_id": model.get("mlflow_run_id")},
         "registered_at": register.at.isoformat(),
-        "champion": [_crowning(record) for record in history.crownings if record.model_version == version],
+        "champion": [_describe_promotion(record) for record in history.promotions if record.model_version == version],
     }
 
 
-def tell_day(history: ModelHistory, day: date) -> dict[str, Any]:
+def describe_day(history: ModelHistory, day: date) -> dict[str, Any]:
     """The versions in production on a day, as JSON."""
-    champions = [_crowning(record) for record in history.in_production(day)]
+    champions = [_describe_promotion(record) for record in history.in_production(day)]
     return {"model": history.model, "day": day.isoformat(), "in_production": champions}
 
 
@@ -127,7 +131,7 @@ def _run(record: StageRecord) -> dict[str, Any]:
     }
 
 
-def _crowning(record: StageRecord) -> dict[str, Any]:
+def _describe_promotion(record: StageRecord) -> dict[str, Any]:
     facet = record.model_facet
     return {
         "version": record.model_version,

@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
     print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120), end="")
     for plan in plans:
         print()
-        print("\n".join(f"# {line}" for line in _tell(_describe(pipeline, plan))))
+        print("\n".join(f"# {line}" for line in _format(_describe(pipeline, plan))))
     return 0
 
 
@@ -56,7 +56,7 @@ def _describe(pipeline: Pipeline, plan: DagPlan) -> dict[str, Any]:
     }
 
 
-def _tell(dag: dict[str, Any]) -> Iterator[str]:
+def _format(dag: dict[str, Any]) -> Iterator[str]:
     starts = [f"cron {dag['schedule']}"] if dag["schedule"] else []
     starts += [f"asset {uri}" for uri in dag["triggers"]]
     if others := dag["others"]:

@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
     local.console.print(f"[bold]{pipeline.full_name}[/bold] {options.family}, run {local.run_id}", highlight=False)
     done = True
     for stage in stages:
-        done = local.tell_drift() if stage == "drift" else local.run_stage(stage)
+        done = local.show_drift() if stage == "drift" else local.run_stage(stage)
         if not done or stage == options.until:
             break
     local.print_summary()
@@ -111,7 +111,7 @@ class LocalRun:
         self._print_state(stage, state, seconds)
         return True
 
-    def tell_drift(self) -> bool:
+    def show_drift(self) -> bool:
         """`drift` is Airflow's own task; say what it would do."""
         asset = asset_uri(self.pipeline, "drift")
         breached = bool(self.results["monitor"].facts.get("breached"))
@@ -155,11 +155,11 @@ class LocalRun:
         self.console.print(f"    [dim]{escape(line)}[/dim]", highlight=False)
 
     def _print_state(self, stage: str, state: str, seconds: float) -> None:
-        told = _tell(self.results[stage]) if stage in self.results else ""
+        told = _format(self.results[stage]) if stage in self.results else ""
         self.console.print(f"  {stage:<9} {state} {seconds:6.1f} s  {escape(told)}", highlight=False)
 
 
-def _tell(result: StageResult) -> str:
+def _format(result: StageResult) -> str:
     """A result's few words: its first metrics, how its verdicts went, its version or row count."""
     words = [f"{name} {value:.4g}" for name, value in list(result.metrics.items())[:3]]
     if result.verdicts:

@@ -42,7 +42,7 @@ def run(arguments: list[str]) -> int:
     if state.phase != "ready":
         return 1
     settings = replace(runtime.settings, tracking_uri=runtime.addresses.mlflow)
-    for line in tell_abandoned(settings, EmbeddedPorts(settings, settings.artifacts_uri).model_registry):
+    for line in list_abandoned(settings, EmbeddedPorts(settings, settings.artifacts_uri).model_registry):
         console.print(escape(line))
     return 0
 
@@ -64,7 +64,7 @@ def find_places(runtime: Runtime) -> dict[str, str]:
     }
 
 
-def tell_abandoned(settings: Settings, registry: ModelRegistry) -> Iterable[str]:
+def list_abandoned(settings: Settings, registry: ModelRegistry) -> Iterable[str]:
     """A line for each champion that no pipeline file stands for, and for what could not be found out."""
     known: set[str] = set()
     unread: dict[str, str] = {}

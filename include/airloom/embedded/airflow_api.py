@@ -73,11 +73,11 @@ class AirflowApi:
             response = self._send("GET", f"/api/v2/dags/{dag_id}")
             return response.status_code == httpx.codes.OK
 
-        def tell() -> str:
+        def describe() -> str:
             errors = "; ".join(f"{error['filename']}: {error['stack_trace']}" for error in self.import_errors())
             return f"Airflow has not taken in {dag_id}. Import errors: {errors or 'none'}"
 
-        _wait(known, timeout_seconds, tell)
+        _wait(known, timeout_seconds, describe)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The run's tasks, with state and times."""
@@ -152,11 +152,11 @@ def _read_entry(entry: Any) -> list[str]:
     return [str(entry.get("event", entry)), *raised]
 
 
-def _wait(condition: Callable[[], _T | None], timeout_seconds: float, tell: Callable[[], str]) -> _T:
+def _wait(condition: Callable[[], _T | None], timeout_seconds: float, describe: Callable[[], str]) -> _T:
     deadline = time.monotonic() + timeout_seconds
     while True:
         if found := condition():
             return found
         if time.monotonic() > deadline:
-            raise PermanentError(f"after {timeout_seconds:.0f} s, {tell()}")
+            raise PermanentError(f"after {timeout_seconds:.0f} s, {describe()}")
         time.sleep(_POLL_SECONDS)

@@ -78,17 +78,17 @@ class Supervisor:
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
-        self._tell("starting")
+        self._report("starting")
         status = 0
         try:
             self._start()
-            self._tell("ready")
+            self._report("ready")
             self._watch()
         except _StopError:
             pass
         except AirloomError as error:
             log.error("%s", error)
-            self._tell("failed", str(error))
+            self._report("failed", str(error))
             status = 1
         finally:
             self._stop()
@@ -101,7 +101,7 @@ class Supervisor:
         deadline = time.monotonic() + _START_LIMIT_SECONDS
         for piece in (pieces.migration, *pieces.first):
             self._spawn(piece)
-        self._tell("starting", "making Airflow's database")
+        self._report("starting", "making Airflow's database")
         migration = self._children[pieces.migration.name]
         while migration.process.returncode is None:
             self._tick()
@@ -114,7 +114,7 @@ class Supervisor:
             for piece in pieces.airflow:
                 if piece.name not in self._children and piece.after not in names:
                     self._spawn(piece)
-            self._tell("starting", ", ".join(names))
+            self._report("starting", ", ".join(names))
             self._tick()
             self._reap()
             self._fail_if_ended(deadline)
@@ -130,10 +130,10 @@ class Supervisor:
                     steady = now - child.started > _STEADY_SECONDS
                     wait = 1.0 if steady else min(2.0**child.restarts, _LONGEST_BACKOFF_SECONDS)
                     child.due = now + wait
-                    log.warning("%s; starting it again in %.0f s", self._tell_end(child, tail=False), wait)
+                    log.warning("%s; starting it again in %.0f s", self._describe_end(child, tail=False), wait)
                 if child.due is not None and now >= child.due:
                     self._spawn(child.piece, child.restarts + 1)
-                    self._tell("ready")
+                    self._report("ready")
 
     def _spawn(self, piece: Piece, restarts: int = 0) -> None:
         path = log_path(self.settings.home, piece.name)
@@ -168,14 +168,14 @@ class Supervisor:
         for child in self._children.values():
             status = child.process.returncode
             if status is not None and not (child.piece.once and status == 0):
-                raise UnavailableError(self._tell_end(child))
+                raise UnavailableError(self._describe_end(child))
         if time.monotonic() > deadline:
             raise UnavailableError(
                 f"after {_START_LIMIT_SECONDS} s these are not ready: {self._state.reason}. Their logs are in "
                 f"{log_path(self.settings.home, 'x').parent}"
             )
 
-    def _tell_end(self, child: _Child, *, tail: bool = True) -> str:
+    def _describe_end(self, child: _Child, *, tail: bool = True) -> str:
         path = log_path(self.settings.home, child.piece.name)
         text = f"{child.piece.name} ended with status {child.process.returncode}; its log is {path}"
         if not tail:
@@ -204,7 +204,7 @@ class Supervisor:
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
 
-    def _tell(self, phase: str, reason: str = "") -> None:
+    def _report(self, phase: str, reason: str = "") -> None:
         state = replace(
             self._state,
             phase=phase,  # type: ignore[arg-type]
@@ -218,7 +218,7 @@ class Supervisor:
     def _stop(self) -> None:
         """End the pieces, then whatever still descends from this process."""
         if self._state.phase != "failed":
-            self._tell("stopping")
+            self._report("stopping")
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
             below = [child.process.pid for child in self._children.values() if child.process.returncode is None]
             if not below or number == signal.SIGKILL:

@@ -10,17 +10,26 @@ from airloom.protocol import Artifact
 
 
 class ObjectStore(Protocol):
-    """Errors of every method: UnavailableError where the store does not answer; DataError where there is no such
-    object to read; ConfigError for a URI of a scheme that is not this store's."""
+    """Errors of every method: UnavailableError where the store cannot do it now, of which StoreAwayError where it does
+    not answer; DataError where there is no such object to read; ConfigError for a URI of a scheme that is not this
+    store's."""
 
     def read(self, uri: str) -> bytes: ...
+
+    def read_unless(self, uri: str, etag: str | None) -> tuple[bytes, str] | None:
+        """The object and its ETag, which changes with its content; None where it still has the ETag given."""
+        ...
 
     def write(self, uri: str, content: bytes) -> Artifact:
         """Write atomically, over what was there; readers see the old bytes or the new, never a part."""
         ...
 
-    def create(self, uri: str, content: bytes) -> bool:
-        """Write atomically only if nothing is there; False (and nothing written) where something is."""
+    def replace(self, uri: str, content: bytes, etag: str | None) -> str | None:
+        """Write atomically only over the object with that ETag, or (None) only where nothing is.
+
+        Returns:
+            The new ETag; None where something else is there, and nothing was written.
+        """
         ...
 
     def upload(self, source: Path, uri: str) -> Artifact:

@@ -47,7 +47,7 @@ _THREAD_VARIABLES = (
 )
 _POLL_SECONDS = 0.25
 _LONGEST_LINE = 65536
-_TOLD_LINES = 20
+_LAST_LINES = 20
 
 
 class StageFailedError(PermanentError):
@@ -104,7 +104,7 @@ def launch_stage(
             raise
         finally:
             stage.close()
-        answer = judge_exit(context.stage, status, _read(pointer), "\n".join(lines.last))
+        answer = read_exit(context.stage, status, _read(pointer), "\n".join(lines.last))
         _check_result(context.stage, answer)
         return answer
 
@@ -119,9 +119,9 @@ class _Lines:
     """Cuts bytes into lines for `log`, and keeps the last ones."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
-        self._log = log
+        self._write = log
         self._pending = b""
-        self.last: deque[str] = deque(maxlen=_TOLD_LINES)
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)
 
     def feed(self, data: bytes) -> None:
         *whole, self._pending = (self._pending + data).split(b"\n")
@@ -129,15 +129,15 @@ class _Lines:
             whole.append(self._pending)
             self._pending = b""
         for line in whole:
-            self.tell(line.decode(errors="replace").rstrip("\r"))
+            self.log(line.decode(errors="replace").rstrip("\r"))
 
     def close(self) -> None:
         if self._pending:
             self.feed(b"\n")
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.last.append(line)
-        self._log(line)
+        self._write(line)
 
 
 class _RunningStage(Protocol):
@@ -262,7 +262,7 @@ def _start(
             connection.connect(str(host))
         except OSError as error:
             connection.close()
-            lines.tell(f"no warm stage host at {host} ({error}); starting a fresh process")
+            lines.log(f"no warm stage host at {host} ({error}); starting a fresh process")
         else:
             return _HostedStage(connection, argv, environ)
     return _FreshStage([python, "-m", "airloom.stages", *argv], environ)
@@ -291,26 +291,26 @@ def _drain(output: int, lines: _Lines) -> bool:
     return True
 
 
-def judge_exit(stage: str, status: int, text: bytes | str, told: str) -> ResultPointer:
+def read_exit(stage: str, status: int, text: bytes | str, last_lines: str) -> ResultPointer:
     """What a stage's end means: the pointer to its result, or an error.
 
     Args:
         status: the exit status; negative: the signal that killed it.
         text: its pointer's JSON; empty or cut off where it left none.
-        told: its last lines, for an error.
+        last_lines: its last lines, for an error.
 
     Errors: as `launch_stage`'s, but for the result, which is not looked at.
     """
     if status not in (0, EXIT_PERMANENT, EXIT_TRANSIENT):
-        raise TransientError(f"stage {stage} was lost: {_tell_status(status)}. Its last lines:\n{told}")
+        raise TransientError(f"stage {stage} was lost: {_describe_status(status)}. Its last lines:\n{last_lines}")
     pointer = _read_pointer(text)
     if pointer is None:
         family: type[AirloomError] = PermanentError if status == EXIT_PERMANENT else TransientError
-        raise family(f"stage {stage} left no whole pointer ({_tell_status(status)}). Its last lines:\n{told}")
+        raise family(f"stage {stage} left no whole pointer ({_describe_status(status)}). Its last lines:\n{last_lines}")
     expected = {0: None, EXIT_PERMANENT: "permanent", EXIT_TRANSIENT: "transient"}[status]
     if pointer.family != expected or (pointer.status == "succeeded") != (status == 0):
         raise TransientError(
-            f"stage {stage} contradicts itself: {_tell_status(status)}, and its pointer says {pointer.status}"
+            f"stage {stage} contradicts itself: {_describe_status(status)}, and its pointer says {pointer.status}"
         )
     if status == EXIT_PERMANENT:
         raise StageFailedError(pointer.message, pointer)
@@ -350,7 +350,7 @@ def _check_result(stage: str, pointer: ResultPointer) -> None:
         )
 
 
-def _tell_status(status: int) -> str:
+def _describe_status(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     try:

@@ -52,14 +52,14 @@ class Section:
     pointer: str = ""
     _inside: bool = False
 
-    def takes(self, line: str) -> bool:
+    def accepts(self, line: str) -> bool:
         """Whether the line is the stage's own. Takes in the marks."""
         if line.startswith(f"{_MARK} {self.token} "):
-            _, _, what, stage, *told = line.split(" ", 4)
+            _, _, what, stage, *answered = line.split(" ", 4)
             if stage == self.stage:
                 self._inside = what == "begin"
                 if what == "end":
-                    answer = json.loads(told[0])
+                    answer = json.loads(answered[0])
                     self.status, self.pointer = answer["status"], answer["pointer"]
             return False
         return self._inside or not self.shared

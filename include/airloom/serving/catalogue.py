@@ -111,12 +111,12 @@ class ModelCatalogue:
         while not self._stop.is_set():
             try:
                 self._look()
-                self._tell(None)
+                self._report(None)
                 self.known = True
             except UnavailableError as error:
-                self._tell(str(error))
+                self._report(str(error))
             except Exception as error:
-                self._tell(f"{type(error).__name__}: {error}")
+                self._report(f"{type(error).__name__}: {error}")
             self._stop.wait(self._poll_seconds)
 
     def _look(self) -> None:
@@ -185,7 +185,7 @@ class ModelCatalogue:
                 self._metrics.served.remove(name, served.version)
                 log.info("%s has no champion any more; it is not served", name)
 
-    def _tell(self, trouble: str | None) -> None:
+    def _report(self, trouble: str | None) -> None:
         if trouble != self.trouble:
             if trouble is None:
                 log.info("the model registry answers")

@@ -55,21 +55,21 @@ def main() -> int:
 def _run(context: StageContext, python: str, host: Path | None) -> tuple[int, ResultPointer | None]:
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     try:
-        pointer = launch_stage(context, python=python, host=host, environ=os.environ, log=_tell, cpu_threads=threads)
+        pointer = launch_stage(context, python=python, host=host, environ=os.environ, log=_log, cpu_threads=threads)
     except StageFailedError as error:
         return EXIT_PERMANENT, error.pointer
     except StageInterruptedError as error:
         return EXIT_TRANSIENT, error.pointer
     except PermanentError as error:
-        _tell(f"{type(error).__name__}: {error}")
+        _log(f"{type(error).__name__}: {error}")
         return EXIT_PERMANENT, None
     except AirloomError as error:
-        _tell(f"{type(error).__name__}: {error}")
+        _log(f"{type(error).__name__}: {error}")
         return _LOST, None
     return 0, pointer
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, flush=True)
 
 

@@ -2,7 +2,7 @@
 child per stage, so that a stage starts in milliseconds. `airloom.protocol.launch` is its client.
 
 It has one thread, and none of what it loads may start another: a fork copies only the thread that calls it. A child is
-its own session with the asker's environment, folder and output, and runs the same `runner.main` as a fresh process. It
+its own session with the caller's environment, folder and output, and runs the same `runner.main` as a fresh process. It
 does not choose adapters, and it keeps nothing between stages.
 """
 
@@ -106,7 +106,7 @@ def _find_modules(package: ModuleType) -> list[str]:
 
 
 @dataclass(eq=False)
-class _Asker:
+class _Caller:
     """One connection: its request as far as it has come, then the stage that runs for it."""
 
     connection: socket.socket
@@ -119,14 +119,14 @@ class _Asker:
 
 @dataclass
 class StageHost:
-    """The socket, its askers and their stages.
+    """The socket, its callers and their stages.
 
     Args:
         path: where to listen. A stale socket there is replaced.
     """
 
     path: Path
-    _askers: set[_Asker] = field(default_factory=set)
+    _callers: set[_Caller] = field(default_factory=set)
     _stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -150,8 +150,8 @@ class StageHost:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the selector
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        while not self._stopping or self._askers:
-            ending = any(asker.kill_at for asker in self._askers)
+        while not self._stopping or self._callers:
+            ending = any(caller.kill_at for caller in self._callers)
             for key, _ in self._selector.select(0.1 if ending else None):
                 if key.fileobj is self._listener:
                     self._accept()
@@ -162,8 +162,8 @@ class StageHost:
                 else:
                     self._read(key.data)
             if self._stopping:
-                for asker in list(self._askers):
-                    self._end(asker)
+                for caller in list(self._callers):
+                    self._end(caller)
             self._reap()
 
     def close(self) -> None:
@@ -176,35 +176,35 @@ class StageHost:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        asker = _Asker(connection)
-        self._askers.add(asker)
-        self._selector.register(connection, selectors.EVENT_READ, asker)
+        caller = _Caller(connection)
+        self._callers.add(caller)
+        self._selector.register(connection, selectors.EVENT_READ, caller)
 
-    def _read(self, asker: _Asker) -> None:
-        """Take in a part of the request; or learn that the asker has gone."""
+    def _read(self, caller: _Caller) -> None:
+        """Take in a part of the request; or learn that the caller has gone."""
         try:
-            data, ancillary, _, _ = asker.connection.recvmsg(65536, socket.CMSG_SPACE(4))
+            data, ancillary, _, _ = caller.connection.recvmsg(65536, socket.CMSG_SPACE(4))
         except OSError:
             data, ancillary = b"", []
         for _, kind, content in ancillary:
             if kind == socket.SCM_RIGHTS:
-                (asker.output,) = array.array("i", content)
+                (caller.output,) = array.array("i", content)
         if not data:
-            self._selector.unregister(asker.connection)
-            self._end(asker)
+            self._selector.unregister(caller.connection)
+            self._end(caller)
             return
-        asker.text += data
-        if asker.text.endswith(b"\n") and asker.output is not None and asker.child is None:
-            self._fork(asker, asker.output)
+        caller.text += data
+        if caller.text.endswith(b"\n") and caller.output is not None and caller.child is None:
+            self._fork(caller, caller.output)
 
-    def _fork(self, asker: _Asker, output: int) -> None:
-        request = json.loads(asker.text)
+    def _fork(self, caller: _Caller, output: int) -> None:
+        request = json.loads(caller.text)
         parent = os.getpid()
         child = os.fork()
         if child == 0:
             self._become(parent, output, request)
         os.close(output)
-        asker.child, asker.text = child, b""
+        caller.child, caller.text = child, b""
         log.info("stage %s is process %d", request["argv"][0], child)
 
     def _become(self, parent: int, output: int, request: dict[str, object]) -> None:
@@ -219,7 +219,7 @@ class StageHost:
             die_with(parent)
             _redirect(output)
             self._selector.close()
-            for each in (self._listener, self._woken, self._waker, *(asker.connection for asker in self._askers)):
+            for each in (self._listener, self._woken, self._waker, *(caller.connection for caller in self._callers)):
                 each.close()
             status = _run(request)
         except SystemExit as exit_:
@@ -234,36 +234,36 @@ class StageHost:
                     stream.flush()
             os._exit(status)
 
-    def _end(self, asker: _Asker) -> None:
+    def _end(self, caller: _Caller) -> None:
         """Nobody waits for this stage any more: end its whole group."""
-        if asker.child is None:
-            self._forget(asker)
-        elif asker.kill_at is None:
-            asker.kill_at = time.monotonic() + GRACE_SECONDS
-            _kill_group(asker.child, signal.SIGTERM)
+        if caller.child is None:
+            self._forget(caller)
+        elif caller.kill_at is None:
+            caller.kill_at = time.monotonic() + GRACE_SECONDS
+            _kill_group(caller.child, signal.SIGTERM)
 
     def _reap(self) -> None:
-        for asker in list(self._askers):
-            if asker.child is None:
+        for caller in list(self._callers):
+            if caller.child is None:
                 continue
-            if asker.kill_at and time.monotonic() > asker.kill_at:
-                _kill_group(asker.child, signal.SIGKILL)
+            if caller.kill_at and time.monotonic() > caller.kill_at:
+                _kill_group(caller.child, signal.SIGKILL)
             # Reaped last: until then the group's number cannot become another's.
-            if os.waitid(os.P_PID, asker.child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if os.waitid(os.P_PID, caller.child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
                 continue
-            _kill_group(asker.child, signal.SIGKILL)
-            status = os.waitstatus_to_exitcode(os.waitpid(asker.child, 0)[1])
+            _kill_group(caller.child, signal.SIGKILL)
+            status = os.waitstatus_to_exitcode(os.waitpid(caller.child, 0)[1])
             with contextlib.suppress(OSError):
-                asker.connection.sendall(json.dumps({"status": status}).encode() + b"\n")
-            self._forget(asker)
+                caller.connection.sendall(json.dumps({"status": status}).encode() + b"\n")
+            self._forget(caller)
 
-    def _forget(self, asker: _Asker) -> None:
+    def _forget(self, caller: _Caller) -> None:
         with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(asker.connection)
-        if asker.child is None and asker.output is not None:
-            os.close(asker.output)
-        asker.connection.close()
-        self._askers.discard(asker)
+            self._selector.unregister(caller.connection)
+        if caller.child is None and caller.output is not None:
+            os.close(caller.output)
+        caller.connection.close()
+        self._callers.discard(caller)
 
 
 def _kill_group(leader: int, number: int) -> None:
@@ -287,7 +287,7 @@ def _redirect(output: int) -> None:
 
 
 def _run(request: dict[str, object]) -> int:
-    """Run the stage with the asker's environment, folder and search path, as a fresh process would."""
+    """Run the stage with the caller's environment, folder and search path, as a fresh process would."""
     argv, environ, folder = request["argv"], request["environ"], request["cwd"]
     assert isinstance(argv, list)
     assert isinstance(environ, dict)

@@ -55,7 +55,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     assert monitor is not None
     champion = task.ports.model_registry.find(task.pipeline.full_name, CHAMPION)
     if champion is None:
-        _tell(task, outcome, None, "there is no champion yet")
+        _report(task, outcome, None, "there is no champion yet")
         return
     watched = _watch(task, champion)
     rows = len(watched.window)
@@ -64,16 +64,16 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         build_dataset(task.context, "predictions", watched.digest),
     ]
     if rows < monitor.min_rows:
-        _tell(task, outcome, watched, f"{rows} predictions of version {champion.version} are too few to judge by; "
+        _report(task, outcome, watched, f"{rows} predictions of version {champion.version} are too few to judge by; "
               f"monitor.min_rows is {monitor.min_rows}")  # fmt: skip
         return
     if monitor.drift is not None:
-        _judge_drift(task, outcome, watched, monitor.drift)
+        _check_drift(task, outcome, watched, monitor.drift)
     if monitor.performance is not None:
-        outcome.verdicts.append(_judge_performance(task, outcome, watched, monitor.performance))
+        outcome.verdicts.append(_check_performance(task, outcome, watched, monitor.performance))
     breaches = [verdict.reason for verdict in outcome.verdicts if not verdict.passed]
     reasons = breaches or [verdict.reason for verdict in outcome.verdicts]
-    _tell(task, outcome, watched, "; ".join(reasons))
+    _report(task, outcome, watched, "; ".join(reasons))
 
 
 def _watch(task: StageTask, champion: ModelVersion) -> _Watched:
@@ -85,7 +85,7 @@ def _watch(task: StageTask, champion: ModelVersion) -> _Watched:
     return _Watched(champion, window, _digest(window))
 
 
-def _judge_drift(task: StageTask, outcome: StageOutcome, watched: _Watched, drift: Drift) -> None:
+def _check_drift(task: StageTask, outcome: StageOutcome, watched: _Watched, drift: Drift) -> None:
     metadata: Any = watched.champion.metadata
     store = task.ports.object_store
     reference = task.ports.tables.read(store.local(metadata["reference_uri"]))
@@ -101,7 +101,7 @@ def _judge_drift(task: StageTask, outcome: StageOutcome, watched: _Watched, drif
     outcome.outputs["drift_report"] = store.upload(report.page, task.uri("drift_report.html"))
     outcome.links["Drift report"] = outcome.outputs["drift_report"].uri
     outcome.lineage_outputs = [build_dataset(task.context, "drift_report", outcome.outputs["drift_report"].digest)]
-    verdict = _judge_share(report, columns, drift)
+    verdict = _check_share(report, columns, drift)
     outcome.metrics["drift_share"] = verdict.value or 0.0
     outcome.metrics["prediction_drift"] = report.scores[PREDICTION]
     outcome.facts["drift_scores"] = dict(report.scores)
@@ -118,7 +118,7 @@ def _judge_drift(task: StageTask, outcome: StageOutcome, watched: _Watched, drif
     )
 
 
-def _judge_share(report: DriftReport, columns: tuple[str, ...], drift: Drift) -> Verdict:
+def _check_share(report: DriftReport, columns: tuple[str, ...], drift: Drift) -> Verdict:
     drifted = sorted((name for name in report.drifted if name in columns), key=lambda name: -report.scores[name])
     share = len(drifted) / len(columns)
     names = ", ".join(f"{name} {report.scores[name]:.2f}" for name in drifted[:5]) + ("…" if len(drifted) > 5 else "")
@@ -127,7 +127,7 @@ def _judge_share(report: DriftReport, columns: tuple[str, ...], drift: Drift) ->
     return Verdict(name="drift", passed=share < drift.share, reason=reason, value=share, limit=drift.share)
 
 
-def _judge_performance(task: StageTask, outcome: StageOutcome, watched: _Watched, performance: Performance) -> Verdict:
+def _check_performance(task: StageTask, outcome: StageOutcome, watched: _Watched, performance: Performance) -> Verdict:
     spec = task.pipeline.spec
     assert spec.monitor is not None
     assert spec.monitor.ground_truth is not None
@@ -159,7 +159,7 @@ def _judge_performance(task: StageTask, outcome: StageOutcome, watched: _Watched
     return Verdict(name=name, passed=True, reason=f"{name} is {value:.4f} on {arrived}", value=value, limit=limit)
 
 
-def _tell(task: StageTask, outcome: StageOutcome, watched: _Watched | None, reason: str) -> None:
+def _report(task: StageTask, outcome: StageOutcome, watched: _Watched | None, reason: str) -> None:
     """Write the verdict: facts, and the same as a document."""
     breached = any(not verdict.passed for verdict in outcome.verdicts)
     outcome.facts |= {

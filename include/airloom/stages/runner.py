@@ -1,7 +1,8 @@
 """What all stages share: reads the context, reuses an earlier result or runs the stage, publishes the result.
 
-The order of the last steps is the contract: outputs, then the attempt's result, then the published result (one
-atomic rename), then the pointer, then exit 0. Killed anywhere before the rename, nothing was published.
+The order of the last steps is the contract: outputs, then the attempt's result, then the published result (in one
+step, and over no later attempt's), then the pointer, then exit 0. Killed anywhere before that step, nothing was
+published. An object store that goes away under a stage is waited for; one that is away at its start fails it at once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 
 import airloom
-from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError, UnavailableError
+from airloom.errors import AirloomError, PermanentError, ProtocolError, TransientError
 from airloom.protocol import Failure, ResultPointer, StageContext, StageResult
 from airloom.protocol.context import run_folder
 from airloom.protocol.launch import CONTEXT_VARIABLE, EXIT_PERMANENT, EXIT_TRANSIENT
@@ -33,12 +34,14 @@ from airloom.protocol.section import TOKEN_VARIABLE, end_line
 from airloom.settings import Settings, load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom.stages import STAGE_NAMES
+from airloom.stages.patience import PatientObjectStore
+from airloom.stages.publication import publish_result, require_newest
 from airloom.stages.secrets import Redactor
 from airloom.stages.stage import Stage, StageOutcome, StageTask
-from airloom.stages.wiring import EmbeddedPorts
+from airloom.stages.wiring import EmbeddedPorts, open_object_store
 from airloom.telemetry import switch_off
 
-_TOLD = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
+_TEXTS = ("verdicts", "facts", "links", "lineage_inputs", "lineage_outputs")
 """A result's fields that hold texts of the stage's; a failure's message is masked where it is made."""
 
 log = logging.getLogger("airloom.stages")
@@ -57,15 +60,15 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = redactor.stream(sys.stdout)
     sys.stderr = redactor.stream(sys.stderr)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
-    told = b""
+    pointer_text = b""
     status = EXIT_PERMANENT
     try:
         context = StageContext.from_json(_read_context(arguments.context))
         if context.stage != arguments.stage:
             raise ProtocolError(f"the context is of stage {context.stage!r}, and stage {arguments.stage!r} was started")
         pointer = StageRun(context, load_settings(), redactor).execute()
-        told = pointer.to_short_json()
-        arguments.pointer.write_bytes(told)
+        pointer_text = pointer.to_short_json()
+        arguments.pointer.write_bytes(pointer_text)
         if pointer.status == "succeeded":
             status = 0
         else:
@@ -77,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         for stream in (sys.stdout, sys.stderr):
             getattr(stream, "close_pending", stream.flush)()
     if token:
-        print(end_line(token, arguments.stage, status, told.decode().strip()), flush=True)
+        print(end_line(token, arguments.stage, status, pointer_text.decode().strip()), flush=True)
     return status
 
 
@@ -107,11 +110,13 @@ class StageRun:
         """
         context = self.context
         pipeline = Pipeline.model_validate(context.spec)
-        ports = EmbeddedPorts(self.settings, context.pipeline_uri)
-        store = ports.object_store
+        store = open_object_store(context.pipeline_uri)
+        require_newest(store, context)
         inputs = {
             name: StageResult.from_json(store.read(uri)) for name, uri in context.inputs.items() if store.exists(uri)
         }
+        store = PatientObjectStore(store, self.settings.store_seconds)
+        ports = EmbeddedPorts(self.settings, context.pipeline_uri, store)
         stage = load_stage(context.stage)
         started = time.time()
         clock = time.perf_counter()
@@ -174,14 +179,14 @@ class StageRun:
 
     def _publish(self, ports: EmbeddedPorts, result: StageResult) -> ResultPointer:
         store = ports.object_store
-        result = StageResult.from_json(self._mask(result.to_json(), _TOLD))
+        result = StageResult.from_json(self._mask(result.to_json(), _TEXTS))
         document = result.to_json()
         store.write(f"{self.context.output_uri}/result.json", document)
-        self._require_newest(ports)
+        require_newest(store, self.context)
         ports.lineage_sink.end(self.context, result)
         if result.status == "succeeded" and result.fingerprint and not result.reused_from:
             store.write(self._cache_uri(result.fingerprint), document)
-        artifact = store.write(self.context.result_uri, document)
+        artifact = publish_result(store, self.context, document)
         return ResultPointer(
             result_uri=artifact.uri,
             digest=artifact.digest,
@@ -195,18 +200,6 @@ class StageRun:
         found = json.loads(document)
         masked = {name: self.redactor.redact_texts(found[name]) for name in fields if name in found}
         return json.dumps({**found, **masked})
-
-    def _require_newest(self, ports: EmbeddedPorts) -> None:
-        """Publish nothing over a later attempt: a stage whose node was given up for lost may still be running there."""
-        store, uri = ports.object_store, self.context.result_uri
-        if not store.exists(uri):
-            return
-        published = StageResult.from_json(store.read(uri))
-        if published.attempt > self.context.attempt:
-            raise UnavailableError(
-                f"attempt {published.attempt} of this stage has published its result; nobody waits for attempt "
-                f"{self.context.attempt} any more"
-            )
 
     def _find_earlier(self, ports: EmbeddedPorts, fingerprint: str) -> StageResult | None:
         store = ports.object_store

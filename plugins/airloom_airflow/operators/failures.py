@@ -13,7 +13,7 @@ from airloom_airflow.public_names import AirflowException, AirflowFailException
 
 
 @contextmanager
-def told_to_airflow() -> Iterator[None]:
+def translated_for_airflow() -> Iterator[None]:
     """Raise what the block raises of Airloom's own as AirflowFailException or AirflowException, with its words."""
     try:
         yield

@@ -19,6 +19,7 @@ from airloom.settings import Settings, load_settings
 from airloom.spec.cluster import Cluster, load_cluster
 from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import DAG_ANNOTATION, KEPT_LABEL, RUN_ANNOTATION, STAGES_ANNOTATION, build_selector
+from airloom_airflow.pods.state import find_end
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 YOUNG_MINUTES = 10.0
 """A pod this young may belong to a task whose state is about to change."""
 _KEPT = timedelta(days=1)
-"""How long a failed pod is left for a look."""
+"""How long a failed pod is left for a look, from its end."""
 _UNKNOWN = timedelta(days=1)
 """How long a pod is left whose run Airflow does not know: it was deleted, most likely, but that is a guess."""
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -35,7 +36,11 @@ _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 @dataclass(frozen=True)
 class StagePod:
-    """A pod as the janitor sees it."""
+    """A pod as the janitor sees it.
+
+    Attributes:
+        ended: when it did, where that is known; else when it was made.
+    """
 
     name: str
     namespace: str
@@ -44,6 +49,7 @@ class StagePod:
     run_id: str
     stages: tuple[str, ...]
     created: datetime
+    ended: datetime
     kept: bool
 
 
@@ -54,8 +60,8 @@ States = Callable[[StagePod], Mapping[str, str | None]]
 def find_orphans(
     pods: Iterable[StagePod], states: States, now: datetime, young: timedelta = timedelta(minutes=YOUNG_MINUTES)
 ) -> Iterator[StagePod]:
-    """Pods that go: those whose tasks have all ended, and, older than a day, those whose run is not known, or that were
-    kept for a look.
+    """Pods that go: those whose tasks have all ended, those older than a day whose run is not known, and those kept for
+    a look that ended more than a day ago.
 
     Args:
         young: none of a task goes before this age.
@@ -63,7 +69,7 @@ def find_orphans(
     for pod in pods:
         age = now - pod.created
         if pod.kept:
-            if age > _KEPT:
+            if now - pod.ended > _KEPT:
                 yield pod
         elif age > young:
             known = states(pod)
@@ -119,7 +125,8 @@ class JanitorOperator(BaseOperator):
             except Exception as error:  # another cluster's pods can be looked at all the same
                 self.log.warning("Pods of %s cannot be listed: %s", namespace, error)
                 continue
-            for pod in find_orphans(map(_read_pod, found), _ask_airflow, datetime.now(UTC), young):
+            pods = map(_read_pod, client.api_client.sanitize_for_serialization(found))
+            for pod in find_orphans(pods, _ask_airflow, datetime.now(UTC), young):
                 self.log.info("Pod %s/%s of run %s of %s goes.", namespace, pod.name, pod.run_id, pod.dag_id)
                 try:
                     client.delete_namespaced_pod(pod.name, namespace, body={"preconditions": {"uid": pod.uid}})
@@ -134,18 +141,20 @@ class JanitorOperator(BaseOperator):
         return gone
 
 
-def _read_pod(pod: Any) -> StagePod:
-    metadata = pod.metadata
-    annotations = metadata.annotations or {}
+def _read_pod(pod: Mapping[str, Any]) -> StagePod:
+    metadata = pod["metadata"]
+    annotations = metadata.get("annotations", {})
+    created = datetime.fromisoformat(metadata["creationTimestamp"])
     return StagePod(
-        name=metadata.name,
-        namespace=metadata.namespace,
-        uid=metadata.uid,
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
         dag_id=annotations.get(DAG_ANNOTATION, ""),
         run_id=annotations.get(RUN_ANNOTATION, ""),
         stages=tuple(annotations.get(STAGES_ANNOTATION, "").split()),
-        created=metadata.creation_timestamp,
-        kept=KEPT_LABEL in (metadata.labels or {}),
+        created=created,
+        ended=find_end(pod) or created,
+        kept=KEPT_LABEL in metadata.get("labels", {}),
     )
 
 

@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
 from airloom_airflow.pods.pod import CONTAINER, TASK_INSTANCE_LABEL
+from airloom_airflow.triggers.pod_log import LONGEST_LINE, LogPosition, split_lines
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _PERMANENT = (400, 403, 404, 422)
 _PAUSE_SECONDS = 0.5
 _TIMEOUT_SECONDS = (5, 30)
 """To connect, to answer."""
+_CHUNK_BYTES = 65536
+"""Of a log, held at once."""
 
 _Answer = TypeVar("_Answer")
 
@@ -124,19 +127,37 @@ class PodClient:
             raise ConfigError(f"pod {place.name} cannot be read: {error.reason}") from error
         return pod if pod.metadata.uid == place.uid else None
 
-    def read_log(self, place: PodPlace) -> bytes | None:
-        """All that the stage's container has written, with its times; None where there is no log.
+    def read_log(self, place: PodPlace, begin: Callable[[], LogPosition]) -> LogPosition | None:
+        """Read what the stage's container has written, in pieces, up to the end of the section that is wanted.
+
+        Args:
+            begin: gives what gets the lines; again where the connection broke, for the log is read anew then.
+
+        Returns:
+            What got them in the end; None where there is no log.
 
         Errors:
             UnavailableError: the API server is away.
         """
-        try:
-            answer = self._patiently("read the log of", place.name, lambda api: api.read_namespaced_pod_log(
+
+        def ask(api: CoreV1Api) -> LogPosition:
+            position = begin()
+            answer = api.read_namespaced_pod_log(
                 place.name, place.namespace, container=CONTAINER, timestamps=True, _preload_content=False,
-                _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
+                _request_timeout=_TIMEOUT_SECONDS)  # fmt: skip
+            try:
+                for line in split_lines(answer.stream(_CHUNK_BYTES), LONGEST_LINE):
+                    position.accept(line)
+                    if position.is_over:
+                        break
+            finally:
+                answer.close()
+            return position
+
+        try:
+            return self._patiently("read the log of", place.name, ask)
         except ApiException:
             return None  # it has no log yet, or is gone; whoever waits for it will know
-        return bytes(answer)
 
     def list(self, namespace: str, selector: str) -> list[V1Pod]:
         """Pods by labels.
@@ -160,12 +181,21 @@ class PodClient:
             place.name, place.namespace, body=body, _preload_content=False,
             _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
 
-    def mark(self, place: PodPlace, **marks: dict[str, str]) -> None:
-        """Put `labels` or `annotations` on exactly this pod. What fails is logged."""
-        body = {"metadata": {"uid": place.uid, **marks}}
-        self._quietly("mark", place, lambda api: api.patch_namespaced_pod(
-            place.name, place.namespace, body, _preload_content=False,
-            _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
+    def hold(self, place: PodPlace, annotations: dict[str, str]) -> None:
+        """Put on exactly this pod who waits for it; quiet where it is gone.
+
+        Errors:
+            UnavailableError: the API server is away. ConfigError: it refuses.
+        """
+        try:
+            self._patiently("mark", place.name, _patch(place, {"annotations": annotations}))
+        except ApiException as error:
+            if error.status not in (404, 409):
+                raise ConfigError(f"pod {place.name} cannot be marked: {error.reason}") from error
+
+    def mark(self, place: PodPlace, labels: dict[str, str]) -> None:
+        """Put labels on exactly this pod. What fails is logged."""
+        self._quietly("mark", place, _patch(place, {"labels": labels}))
 
     def _read(self, name: str, namespace: str) -> dict[str, Any] | None:
         try:
@@ -218,6 +248,15 @@ class PodClient:
                     f"the API server was away for {self._away_seconds:g} s; cannot {what} pod {name}: {failure}"
                 ) from failure
             time.sleep(_PAUSE_SECONDS)
+
+
+def _patch(place: PodPlace, marks: dict[str, Any]) -> Callable[[CoreV1Api], object]:
+    body = {"metadata": {"uid": place.uid, **marks}}
+    return lambda api: (
+        api.patch_namespaced_pod(
+            place.name, place.namespace, body, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS
+        ).data
+    )
 
 
 def _lacks_rights(error: ApiException) -> bool:

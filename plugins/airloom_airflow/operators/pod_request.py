@@ -71,6 +71,7 @@ def build_request(
         arguments=("fused",) if shared else (stage.stage, "--pointer", TERMINATION_LOG),
         environ={
             "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
+            "AIRLOOM_STORE_SECONDS": f"{settings.store_seconds:g}",
             "AIRLOOM_TRACKING_URI": settings.tracking_uri,
             "AIRLOOM_GATEWAY_URL": settings.gateway_url,
             **({} if shared else stage.build_environ()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from airloom.errors import AirloomError, PermanentError, TransientError
-from airloom.protocol.launch import StageFailedError, StageInterruptedError, judge_exit
+from airloom.protocol.launch import StageFailedError, StageInterruptedError, read_exit
 from airloom.protocol.result import ResultPointer
 from airloom.spec.cluster import Profile
 from airloom_airflow.pods.pod import raise_memory
@@ -76,7 +76,7 @@ def _read_exit(stage: str, state: PodState) -> Verdict:
     status = state.exit_code or 0
     try:
         # A container's status above 128 is a signal's number; a process's is its negative.
-        pointer = judge_exit(stage, 128 - status if status > 128 else status, state.message, "(see above)")
+        pointer = read_exit(stage, 128 - status if status > 128 else status, state.message, "(see above)")
     except (StageFailedError, StageInterruptedError) as error:
         return Verdict(pointer=error.pointer, error=error)
     except AirloomError as error:

@@ -20,7 +20,7 @@ from airloom.spec.parameters import (
     require_timestamp,
 )
 from airloom.spec.pipeline import Pipeline
-from airloom_airflow.operators.failures import told_to_airflow
+from airloom_airflow.operators.failures import translated_for_airflow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -44,7 +44,7 @@ def build_stage_context(
     dag_run = context["dag_run"]
     end = dag_run.data_interval_end
     run_id = find_run_id(pipeline, context)
-    with told_to_airflow():
+    with translated_for_airflow():
         family, params = _check_conf(pipeline, stage, dag_run)
         seen = apply_parameters(pipeline, family, params) if family else pipeline
         window_end = _find_window_end(pipeline, family, params, dag_run)

@@ -6,8 +6,8 @@ one watch for all pods, in the triggerer; the stage's answer comes by the pod's 
 
 A pod's name is made of the installation, the task and its try, so the API server itself sees to it that a try has one
 pod at a time: whoever starts it a second time finds it there, and goes on with it. Pods are waited for and deleted by
-uid. Beside it lie what it asks the cluster (`pod_client`) and for (`pod_request`), what an end means (`pod_verdict`),
-and the user's own callbacks (`pod_callbacks`).
+uid. Beside it lie what it asks the cluster (`pod_client`) and for (`pod_request`), with which pod of before a try goes
+on (`earlier_pods`), what an end means (`pod_verdict`), and the user's own callbacks (`pod_callbacks`).
 """
 
 from __future__ import annotations
@@ -30,42 +30,35 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from kubernetes.client import V1Pod  # type: ignore[import-untyped]
 
 from airloom.errors import AirloomError, ConfigError, TransientError
-from airloom.protocol.result import ResultPointer
-from airloom.protocol.section import Section
+from airloom.protocol.result import StageResult
 from airloom.settings import Settings, load_settings
-from airloom.spec.cluster import Cluster, Profile, load_cluster
+from airloom.spec.cluster import Cluster, Limits, Profile, load_cluster
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
-from airloom_airflow.operators.failures import told_to_airflow
+from airloom_airflow.operators.earlier_pods import find_failure, find_pods, list_stages, read_section, was_cleared
+from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
-from airloom_airflow.operators.pod_request import StageTask, build_request, find_map_index
+from airloom_airflow.operators.pod_request import StageTask, build_request
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
 from airloom_airflow.operators.secret_masks import mask_secrets
-from airloom_airflow.operators.stage_result import wait_for_result
+from airloom_airflow.operators.stage_result import UnreadResultError, load_result, wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import (
-    ACCEPTED_ANNOTATION,
-    GROUP_LABEL,
     HOLDER_ANNOTATION,
     KEPT_LABEL,
-    MAP_INDEX_ANNOTATION,
     MAX_TRIES_ANNOTATION,
-    STAGES_ANNOTATION,
-    TASK_ANNOTATION,
     TASK_INSTANCE_LABEL,
     build_pod,
     build_selector,
-    digest_group,
 )
 from airloom_airflow.pods.schema import require_valid_pod
 from airloom_airflow.pods.state import PodState, read_state
 from airloom_airflow.public_names import AirflowException
 from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
-from airloom_airflow.triggers.pod_log import LogPosition
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
 
@@ -117,7 +110,7 @@ class StagePodOperator(KubernetesPodOperator):
         self.links: dict[str, str] = {}
         self._place: PodPlace | None = None
         self._making: V1Pod | None = None
-        self._shared = len(self.group) > 1
+        self._in_pod = self.group
 
     def execute(self, context: Context) -> str:
         """Start the pod, or find it running, and wait for it; returns the result's URI.
@@ -126,13 +119,13 @@ class StagePodOperator(KubernetesPodOperator):
             AirflowFailException: a permanent failure: of the stage, its image, its profile, its memory.
             AirflowException: a transient one.
         """
-        with told_to_airflow():
+        with translated_for_airflow():
             self._connect(context)
             return self._run(context, Launch(), self._find_pod(context))
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> str:
         """The trigger saw the pod's end."""
-        with told_to_airflow():
+        with translated_for_airflow():
             place, launch = load_place(event["place"]), Launch(**event["launch"])
             self._connect(context)
             self._place = place
@@ -143,7 +136,7 @@ class StagePodOperator(KubernetesPodOperator):
 
     def start_again(self, context: Context, launch: Mapping[str, Any], refused_at: float, **_: Any) -> str:
         """A pod for which the quota had no room is asked for again."""
-        with told_to_airflow():
+        with translated_for_airflow():
             self._connect(context)
             return self._run(context, Launch(**launch), refused_at=refused_at)
 
@@ -183,17 +176,17 @@ class StagePodOperator(KubernetesPodOperator):
         self, context: Context, launch: Launch, place: PodPlace | None = None, refused_at: float | None = None
     ) -> str:
         while True:
-            state = self._read_section(place) if place is not None else None
-            if place is not None and state is None:
-                self._pods.mark(place, annotations={HOLDER_ANNOTATION + self.task_id: str(context["ti"].id)})
+            state = None
             if place is None:
                 try:
                     place = self._start(context, launch)
                 except QuotaExceededError as error:
                     refused_at = self._wait_for_quota(error, launch, refused_at)
                     continue
+            elif self._shared:
+                state = read_section(self._pods, place, self.task_id, write_log, shared=True)
             self._place, refused_at = place, None
-            limits = bound_running(self._profile.limits, len(self._stages), self.execution_timeout)
+            limits = self._limits
             if state is None and self.deferrable:
                 self.defer(
                     trigger=StagePodTrigger(
@@ -223,27 +216,33 @@ class StagePodOperator(KubernetesPodOperator):
             self._pods.delete(place)
             raise AirflowException("the task was ended from outside")
         pod = self._callbacks.read_pod(place, self._pods.read_model)
-        failed = True
+        failed, unread = True, False
         try:
             self._callbacks.call("on_pod_completion", context, pod=pod)
             state = self._confirm(place, state)
             answer = self._accept(build_verdict(self.task_id, self._compute, self._profile, state, launch))
             failed = isinstance(answer, Launch)
             return answer
+        except UnreadResultError:
+            unread = True
+            self.log.warning("Pod %s stays: its stage has succeeded, and a retry reads its result.", place.name)
+            raise
         finally:
             try:
                 self._callbacks.call("on_pod_teardown", context, pod=pod)
             finally:
-                self._leave(context, place, state, failed=failed)
+                if not unread:
+                    self._leave(place, state, failed=failed)
             self._callbacks.call("on_pod_cleanup", context, pod=pod)
 
-    def _leave(self, context: Context, place: PodPlace, state: PodState, *, failed: bool) -> None:
-        """Delete the pod, but where it is kept for a look, or runs on for other stages."""
+    def _leave(self, place: PodPlace, state: PodState, *, failed: bool) -> None:
+        """Delete the pod, but where it is kept for a look, or runs on for other stages, whose answers are still in it.
+
+        Nothing hangs on this: a later try takes no failure for its own (`earlier_pods`), and the janitor comes after.
+        """
         if failed and self._cluster.keep_failed_pods and is_kept(state):
-            self._pods.mark(place, labels={KEPT_LABEL: "true"})
-        elif not failed and len(self._stages) > 1:  # the others' answers are still in it
-            self._pods.mark(place, annotations={ACCEPTED_ANNOTATION + self.task_id: str(context["ti"].id)})
-        else:
+            self._pods.mark(place, {KEPT_LABEL: "true"})
+        elif failed or len(self._stages) == 1:
             self._pods.delete(place, grace_seconds=0)
 
     def _confirm(self, place: PodPlace, state: PodState) -> PodState:
@@ -278,17 +277,17 @@ class StagePodOperator(KubernetesPodOperator):
             return verdict.relaunch
         if verdict.error is None:
             assert verdict.pointer is not None
-            self._read_links(verdict.pointer)
+            seconds = self._settings.store_seconds
+            self._keep_links(wait_for_result(verdict.pointer.result_uri, verdict.pointer.digest, self.log, seconds))
             return verdict.pointer.result_uri
-        if verdict.pointer is not None:
+        if verdict.pointer is not None and self.operator_extra_links:
             try:
-                self._read_links(verdict.pointer)
+                self._keep_links(load_result(verdict.pointer.result_uri, verdict.pointer.digest))
             except AirloomError as error:
                 self.log.warning("No links are shown: %s", error)
         raise verdict.error
 
-    def _read_links(self, pointer: ResultPointer) -> None:
-        result = wait_for_result(pointer.result_uri, pointer.digest, self.log)
+    def _keep_links(self, result: StageResult) -> None:
         self.links = build_addresses(result.links, self._settings.artifacts_uri)
 
     def _start(self, context: Context, launch: Launch) -> PodPlace:
@@ -301,7 +300,7 @@ class StagePodOperator(KubernetesPodOperator):
         finally:
             self._making = None
         self._place = place = self._pods.find_place(made)
-        self._shared = len(self._stages) > 1  # the last of a group that has lost its pod is alone in its own
+        self._in_pod = self._stages  # the last of a group that has lost its pod is alone in its own
         if self._killed:
             self._pods.delete(place)
             raise AirflowException("the task was ended from outside")
@@ -332,56 +331,46 @@ class StagePodOperator(KubernetesPodOperator):
         return refused_at
 
     def _find_pod(self, context: Context) -> PodPlace | None:
-        """A pod that does this task's work already.
+        """A pod that does this task's work already, held for this try from now on.
 
-        Either an earlier try left it when its worker or triggerer died, or a stage before started it for all of them.
-        What else is there of this task is deleted: its work was accepted, or the task was cleared, and it is to be done
-        again.
+        What else is there of this task goes: an earlier try's failure, or work that was cleared, to be done again.
+
+        Errors:
+            UnavailableError: the API server is away. ConfigError: it refuses.
         """
         ti = context["ti"]
         if ti.try_number < 2 and self.group[0] == self.task_id:
             return None
-        installation = self._settings.installation
-        group = digest_group(installation, ti.dag_id, ti.run_id)
-        selector = f"{build_selector(installation)},{GROUP_LABEL}={group},!{KEPT_LABEL}"
-        ours = [
-            pod
-            for pod in self._pods.list(self._cluster.namespace, selector)
-            if pod.metadata.deletion_timestamp is None
-            and self.task_id in pod.metadata.annotations[STAGES_ANNOTATION].split()
-            and pod.metadata.annotations[MAP_INDEX_ANNOTATION] == str(find_map_index(ti))
-        ]
-        ours.sort(key=lambda pod: pod.metadata.creation_timestamp)
-        kept = None
-        if ours and self._goes_on(ours[-1].metadata.annotations, ti):
-            pod = ours.pop()
-            kept, self._shared = self._pods.find_place(pod), " " in pod.metadata.annotations[STAGES_ANNOTATION]
-            self.log.info("Pod %s is still there; going on with it.", kept.name)
+        ours = find_pods(self._pods, self._cluster.namespace, self._settings.installation, ti)
+        found = ours[-1] if ours and not was_cleared(ours[-1], ti) else None
         for pod in ours:
-            self._pods.delete(self._pods.find_place(pod))
-        return kept
-
-    def _goes_on(self, annotations: Mapping[str, str], ti: Any) -> bool:
-        """Whether this try goes on with a pod: no other try has accepted its answer, and the task was not cleared since
-        it made the pod."""
-        accepted = annotations.get(ACCEPTED_ANNOTATION + self.task_id, str(ti.id)) == str(ti.id)
-        own = annotations[TASK_ANNOTATION] == self.task_id
-        return accepted and (not own or annotations.get(MAX_TRIES_ANNOTATION) == str(ti.max_tries))
-
-    def _read_section(self, place: PodPlace) -> PodState | None:
-        """The end of this stage in a pod that others started, where it has come already."""
-        if not self._shared:
+            if pod is not found:
+                self._pods.delete(self._pods.find_place(pod))
+        if found is None:
             return None
-        lines: list[tuple[str, datetime]] = []
-        section = Section(place.uid, self.task_id)
-        position = LogPosition(lambda *line: lines.append(line), section)
-        for line in (self._pods.read_log(place) or b"").splitlines():
-            position.accept(line)
-        if section.status is None:
+        place, self._in_pod = self._pods.find_place(found), list_stages(found)
+        if ti.try_number > 1 and (failure := self._find_failure(place)):
+            words = failure.message or f"exit code {failure.exit_code}"
+            self.log.warning("Pod %s of an earlier try failed, and this one starts anew: %s", place.name, words)
+            self._leave(place, failure, failed=True)
             return None
-        for text, when in lines:
-            write_log(text, when)
-        return PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
+        self.log.info("Pod %s is still there; going on with it.", place.name)
+        holder = {HOLDER_ANNOTATION: str(ti.id), MAX_TRIES_ANNOTATION: str(ti.max_tries)}
+        self._pods.hold(place, {name + self.task_id: value for name, value in holder.items()})
+        return place
+
+    def _find_failure(self, place: PodPlace) -> PodState | None:
+        return find_failure(self._pods, place, self.task_id, self._limits, shared=self._shared)
+
+    @property
+    def _shared(self) -> bool:
+        """The pod runs other stages too."""
+        return len(self._in_pod) > 1
+
+    @property
+    def _limits(self) -> Limits:
+        """Of the pod, with all the stages that run in it."""
+        return bound_running(self._profile.limits, len(self._in_pod), self.execution_timeout)
 
     def _build(self, context: Context, launch: Launch) -> V1Pod:
         task = StageTask(self.pipeline, self.earlier, self._stages)

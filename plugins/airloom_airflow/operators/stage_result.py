@@ -13,13 +13,15 @@ from airloom_airflow.objects import read_object
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
-STORE_SECONDS = 300.0
-"""How long an object store may be away when a stage's result is to be read."""
 _PAUSE_SECONDS = 2.0
 
 
 class MissingResultError(UnavailableError):
     """The store answers, and has no such result."""
+
+
+class UnreadResultError(UnavailableError):
+    """The store was away for longer than it may be; the stage has ended, and its result can be read later."""
 
 
 def load_result(uri: str, digest: str | None = None) -> StageResult:
@@ -43,13 +45,14 @@ def load_result(uri: str, digest: str | None = None) -> StageResult:
     return StageResult.from_json(content)
 
 
-def wait_for_result(uri: str, digest: str, log: Logger, seconds: float = STORE_SECONDS) -> StageResult:
+def wait_for_result(uri: str, digest: str, log: Logger, seconds: float) -> StageResult:
     """`load_result` of a stage that has ended: a store that is away for a while costs no finished work.
 
     Args:
         seconds: how long the store may be away.
 
-    Errors: as `load_result`.
+    Errors: as `load_result`, but
+        UnreadResultError: the store does not answer for so long.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -59,6 +62,9 @@ def wait_for_result(uri: str, digest: str, log: Logger, seconds: float = STORE_S
             raise
         except UnavailableError as error:
             if time.monotonic() > deadline:
-                raise
+                raise UnreadResultError(
+                    f"the stage has ended, and its result could not be read for {seconds:g} s (AIRLOOM_STORE_SECONDS): "
+                    f"{error}"
+                ) from error
             log.warning("The stage has ended, and its result cannot be read now: %s", error)
             time.sleep(_PAUSE_SECONDS)

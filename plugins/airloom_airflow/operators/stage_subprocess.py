@@ -22,7 +22,7 @@ from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.attempt import build_attempt
-from airloom_airflow.operators.failures import told_to_airflow
+from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_context import build_stage_context
 from airloom_airflow.operators.stage_result import load_result
@@ -63,13 +63,13 @@ class StageSubprocessOperator(BaseOperator):
         settings = load_settings()
         stage_context = build_stage_context(self.pipeline, self.task_id, self.earlier, settings, context)
         stage_context = stage_context.model_copy(update={"attempt": build_attempt()})
-        with told_to_airflow():
+        with translated_for_airflow():
             try:
                 pointer = self._launch(stage_context, settings.stage_host)
             except AirloomError as error:
-                self._take_links(getattr(error, "pointer", None), settings.artifacts_uri)
+                self._keep_links(getattr(error, "pointer", None), settings.artifacts_uri)
                 raise
-        self._take_links(pointer, settings.artifacts_uri)
+        self._keep_links(pointer, settings.artifacts_uri)
         return pointer.result_uri
 
     def on_kill(self) -> None:
@@ -97,7 +97,7 @@ class StageSubprocessOperator(BaseOperator):
         finally:
             self._running = False
 
-    def _take_links(self, pointer: ResultPointer | None, artifacts_uri: str) -> None:
+    def _keep_links(self, pointer: ResultPointer | None, artifacts_uri: str) -> None:
         """Keep the result's links for the web UI. A result that cannot be read costs the links, not the task."""
         if pointer is None or not self.operator_extra_links:
             return

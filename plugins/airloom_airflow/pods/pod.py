@@ -35,12 +35,11 @@ DAG_ANNOTATION = "airloom.io/dag-id"
 RUN_ANNOTATION = "airloom.io/run-id"
 MAP_INDEX_ANNOTATION = "airloom.io/map-index"
 TASK_ANNOTATION = "airloom.io/task-id"
-MAX_TRIES_ANNOTATION = "airloom.io/max-tries"
-"""Airflow's bound of tries when the pod was made: a clear raises it, a retry does not."""
+MAX_TRIES_ANNOTATION = "airloom.io/max-tries-"
+"""And a stage's name: Airflow's bound of tries when a try of the stage made the pod, or began to wait for it: a clear
+raises it, a retry does not."""
 HOLDER_ANNOTATION = "airloom.io/held-by-"
 """And a stage's name, on a pod that another try or task has made: which try of the stage waits for it now."""
-ACCEPTED_ANNOTATION = "airloom.io/accepted-"
-"""And a stage's name, on a shared pod: which try of the stage has accepted its answer."""
 STAGES_ANNOTATION = "airloom.io/stages"
 """The stages that run in the pod, in their order."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
@@ -211,7 +210,7 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
             TASK_ANNOTATION: request.task_id,
             MAP_INDEX_ANNOTATION: str(request.map_index),
             "airloom.io/try-number": str(request.try_number),
-            MAX_TRIES_ANNOTATION: str(request.max_tries),
+            MAX_TRIES_ANNOTATION + request.task_id: str(request.max_tries),
             STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",

@@ -24,14 +24,14 @@ def require_valid_pod(manifest: dict[str, Any], what: str) -> None:
         ConfigError: with every place in the manifest, what was given and what is allowed.
     """
     complaints = [
-        f"{'.'.join(map(str, error.absolute_path)) or 'the pod'}: {_tell(error)}"
+        f"{'.'.join(map(str, error.absolute_path)) or 'the pod'}: {_shorten(error)}"
         for error in sorted(_validator().iter_errors(manifest), key=lambda error: list(map(str, error.absolute_path)))
     ]
     if complaints:
         raise ConfigError(f"{what} is no pod that Kubernetes takes: {'; '.join(complaints)}")
 
 
-def _tell(error: Any) -> str:
+def _shorten(error: Any) -> str:
     if error.validator == "additionalProperties":
         allowed = ", ".join(sorted(error.schema["properties"]))
         return f"{error.message.partition(' (')[2].rstrip(')')}; allowed are {allowed}"

@@ -133,6 +133,17 @@ def was_gated(pod: Mapping[str, Any]) -> bool:
     return is_gated(pod) or kueue or metadata.get("generation", 1) > 1
 
 
+def find_end(pod: Mapping[str, Any]) -> datetime | None:
+    """When an ended pod ended: when its last container finished, or, of one that its node turned out, when its
+    conditions last changed; None: nothing shows it."""
+    status = pod.get("status", {})
+    containers = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    ends = [(each.get("state", {}).get("terminated") or {}).get("finishedAt") for each in containers]
+    if not any(ends):
+        ends = [each.get("lastTransitionTime") for each in status.get("conditions", ())]
+    return max((datetime.fromisoformat(end) for end in ends if end), default=None)
+
+
 def measure_phases(pod: Mapping[str, Any], now: datetime, ungated: datetime | None = None) -> dict[Phase, float]:
     """How long a pod was in each phase that it has been through or is in, in seconds; a gate that it had counts.
 

@@ -17,7 +17,7 @@ from airloom.errors import ProtocolError
 from airloom.protocol.result import StageResult
 from airloom.settings import load_settings
 from airloom.spec.pipeline import Pipeline
-from airloom_airflow.operators.failures import told_to_airflow
+from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.stage_context import find_run_id, is_backfill, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
 from airloom_airflow.public_names import AirflowSkipException
@@ -119,7 +119,7 @@ class DriftSensor(BaseSensorOperator):
     def _require_new(self, context: Context) -> DriftVerdict:
         """The verdict, where it asks for retraining."""
         uri = published_result_uri(self.pipeline, "monitor", load_settings(), find_run_id(self.pipeline, context))
-        with told_to_airflow():
+        with translated_for_airflow():
             verdict = build_verdict(load_result(uri), uri)
         events = context["inlet_events"][self.asset]
         refusal = find_refusal(

@@ -10,7 +10,8 @@ With another executor it looks as often as Airflow's: one that takes a task whic
 (`speedups.executor` has the issues) would do so the more often.
 
 With any executor it keeps what a trigger logged before another of the same try, and uploads what unfinished triggers
-logged when it is stopped (`speedups.trigger_log`).
+logged when it is stopped (`speedups.trigger_log`); and its triggers log without waiting for whoever reads it
+(`speedups.trigger_log_channel`).
 
 Switched off (see `speedups.switch`), it runs Airflow's own.
 """
@@ -23,6 +24,7 @@ import anyio
 
 from airloom_airflow.speedups.switch import is_on
 from airloom_airflow.speedups.trigger_log import keep_logs, upload_at_end
+from airloom_airflow.speedups.trigger_log_channel import log_from_a_thread
 
 TESTED = ("3.3.2",)
 """Versions of Airflow: `tests/e2e`, and every test on the cluster."""
@@ -55,6 +57,7 @@ def main(arguments: list[str]) -> None:
             shorten_pause()
         keep_logs()
         upload_at_end()
+        log_from_a_thread()
     sys.argv = ["airflow", "triggerer", *arguments]
     run_airflow()  # type: ignore[no-untyped-call]
 

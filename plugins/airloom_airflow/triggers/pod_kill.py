@@ -22,7 +22,7 @@ from airloom.spec.cluster import Limits
 from airloom_airflow.pods.pod import CONTAINER, KEPT_LABEL, STAGES_ANNOTATION
 from airloom_airflow.pods.state import read_state
 from airloom_airflow.triggers.cluster_client import ClusterClient, open_client
-from airloom_airflow.triggers.pod_log import LogPosition, read_lines
+from airloom_airflow.triggers.pod_log import LONGEST_LINE, LogPosition, read_lines
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -126,8 +126,10 @@ async def _has_answered(client: ClusterClient, place: PodPlace, stage: str, *, s
     query = {"container": CONTAINER, "timestamps": True}
     async with client.get(f"{_path(place)}/log", query, silence_seconds=_ANSWER_SECONDS) as answer:
         if answer.status == 200:
-            async for line in read_lines(answer):
+            async for line in read_lines(answer, LONGEST_LINE):
                 position.accept(line)
+                if position.is_over:
+                    break
         elif answer.status not in (400, 404):  # of a container that has not begun, or is gone, there is none
             raise ConnectionError(f"the log of pod {place.name} cannot be read: status {answer.status}")
     return position.is_over

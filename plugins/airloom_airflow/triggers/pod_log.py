@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -33,12 +34,15 @@ _REFUSALS_AT_END = 2
 """How often an ended pod's log is asked for where the API server is there and the pod's node is not."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
-_LONGEST_LINE = 65536
+LONGEST_LINE = 65536
+"""In bytes; what is longer is passed on in pieces."""
 _AT_ONCE = 500
 """Lines between two turns of everybody else on the event loop."""
 _RECENT_LINES = 2000
+_WORDS = 20
+"""Of the kubelet's own, the last that are known."""
 _OVERLAP = timedelta(seconds=2)
-"""What is read again where a log is opened anew: Kubernetes takes whole seconds, and two streams write into one log."""
+"""Twice what is read again, beside a part of a second, where a log is opened anew."""
 _STEP = timedelta(milliseconds=1)
 _SMALL_STEP = timedelta(microseconds=1)
 _AHEAD = timedelta(seconds=1)
@@ -122,14 +126,14 @@ class LogFollower:
             try:
                 # Where a followed log ends in order, its container has ended or its kubelet begins anew: the pod's end
                 # says which, and is waited for.
-                return await self._pass_on(answer) or not follow
+                return await self._pass_on(answer, rest=not follow) or not follow
             finally:
                 self._answer = None
 
-    async def _pass_on(self, answer: aiohttp.ClientResponse) -> bool:
+    async def _pass_on(self, answer: aiohttp.ClientResponse, *, rest: bool) -> bool:
         """Whether the section's end was among the lines."""
         self._position.reopen()
-        async for line in read_lines(answer, _LONGEST_LINE):
+        async for line in read_lines(answer, LONGEST_LINE, rest=rest):
             self._position.accept(line)
             if self._position.is_over:
                 self._notify()
@@ -161,88 +165,170 @@ class LogPosition:
 
     Attributes:
         accepted: how many lines were read, those of other sections too.
+        section: as given.
 
     Times: Airflow puts the lines that several triggerers logged in order by their milliseconds, and drops one that
     follows its equal in time and text. So a line's time is the container's own, moved to a millisecond after the line
     before: the same for every reader. In a burst it would run ahead without end; where it is a second ahead, it is
     moved by a microsecond. That keeps one triggerer's lines in order and equal lines apart; of a burst that two
     triggerers read, some lines may show twice.
+
+    What is read again is told from what is new by counting: the API server gives the same lines from the same second
+    on. Where the first of them is another one (the log was rotated), it is told by the last lines and their times.
     """
 
     def __init__(self, write: Write, section: Section) -> None:
         self.accepted = 0
         self._write = write
-        self._section = section
+        self.section = section
         self._written = self._newest = self._forgotten = _NEVER
         self._recent: deque[tuple[datetime, int]] = deque()
+        self._seconds: dict[datetime, _Second] = {}
+        self._words: deque[str] = deque(maxlen=_WORDS)
         self._known: Counter[int] = Counter()
         self._again = False
+        self._skip, self._first = 0, 0
 
     @property
     def is_over(self) -> bool:
         """The section's end was read."""
-        return self._section.status is not None
+        return self.section.status is not None
 
     def since(self) -> dict[str, str]:
         """Query that spares the reading of what is known already."""
         if self._newest == _NEVER:
             return {}
-        return {"sinceTime": f"{self._newest - _OVERLAP / 2:%Y-%m-%dT%H:%M:%SZ}"}
+        return {"sinceTime": f"{self._since:%Y-%m-%dT%H:%M:%SZ}"}
 
     def reopen(self) -> None:
         """The log is read again, from `since` on: what was accepted is not accepted again."""
         self._known = Counter(mark for _, mark in self._recent)
         self._again = bool(self.accepted)
+        self._skip = sum(second.count for second in self._seconds.values())
+        self._first = min(self._seconds.values(), key=lambda second: second.place).first if self._seconds else 0
 
     def accept(self, line: bytes) -> None:
         """The next line, as the API server gives it with timestamps."""
         stamp, text = _split(line)
-        when, mark = stamp or self._newest, hash(line)
-        if known := self._known[mark] > 0:
-            self._known[mark] -= 1
-        stale = known or (self._again and when <= self._forgotten)
-        if stamp is not None and stamp >= self._newest:
-            self._again = False
-        if stale:
+        if self._is_known(line, stamp, text):
             return
         self.accepted += 1
+        when = self._newest if stamp is None else stamp
         self._newest = max(self._newest, when)
-        self._remember(when, mark)
+        if stamp is None:
+            self._words.append(text)
+        else:
+            self._remember(stamp, hash(line))
         step = _STEP if self._written - when < _AHEAD else _SMALL_STEP
         self._written = max(when, self._written + step)
-        if self._section.takes(text):
+        if self.section.accepts(text):
             self._write(text, self._written)
 
+    def _is_known(self, line: bytes, stamp: datetime | None, text: str) -> bool:
+        if stamp is None:  # the kubelet's own word, which is not in the log: said again, it says nothing new
+            return text in self._words
+        mark = hash(line)
+        if self._first and mark == self._first:
+            self._again = False
+            self._known.clear()
+        elif self._first:
+            self._skip = 0
+        self._first = 0
+        if self._skip:
+            self._skip -= 1
+            return True
+        known = self._known[mark] > 0
+        self._known[mark] -= known
+        stale = known or (self._again and stamp <= self._forgotten)
+        self._again = self._again and stamp <= self._newest
+        return stale
+
+    @property
+    def _since(self) -> datetime:
+        """From when on the log is read again: Kubernetes takes whole seconds, and two streams write into one log."""
+        return _floor(self._newest - _OVERLAP / 2)
+
     def _remember(self, when: datetime, mark: int) -> None:
-        """Keep what may be read again: the last two seconds' lines, and of a burst the last."""
+        """Keep what may be read again: the last two seconds' lines, and of a burst the last; and how many lines each
+        second has from which the log may be read again."""
         self._recent.append((when, mark))
         while len(self._recent) > _RECENT_LINES or (self._newest - self._recent[0][0] > _OVERLAP):
             self._forgotten = max(self._forgotten, self._recent.popleft()[0])
+        self._seconds.setdefault(_floor(when), _Second(self.accepted, mark)).count += 1
+        for second in [each for each in self._seconds if each < self._since]:
+            del self._seconds[second]
 
 
-async def read_lines(answer: aiohttp.ClientResponse, longest: int | None = None) -> AsyncIterator[bytes]:
-    """The lines of an answer, without their ends.
+@dataclass
+class _Second:
+    """The accepted lines of one second.
+
+    Attributes:
+        place: of its first line among all.
+        first: mark of that line.
+    """
+
+    place: int
+    first: int
+    count: int = 0
+
+
+def _floor(when: datetime) -> datetime:
+    return when.replace(microsecond=0)
+
+
+async def read_lines(
+    answer: aiohttp.ClientResponse, longest: int | None = None, *, rest: bool = True
+) -> AsyncIterator[bytes]:
+    """The lines of an answer, as `split_lines` gives them.
+
+    Args:
+        rest: what follows the last line's end is a line too, not one that is being written.
+    """
+    cutter = _LineCutter(longest)
+    async for chunk in answer.content.iter_any():
+        for line in cutter.feed(chunk):
+            yield line
+    for line in cutter.rest() if rest else ():
+        yield line
+
+
+def split_lines(chunks: Iterable[bytes], longest: int | None) -> Iterator[bytes]:
+    """The lines of a body that comes in chunks, without their ends.
 
     Args:
         longest: in bytes. A longer line comes in pieces, each with the time stamp of the line.
     """
-    pending = bytearray()
-    async for chunk in answer.content.iter_any():
-        seen = len(pending)
-        pending += chunk
-        start = 0
-        while (end := pending.find(b"\n", max(start, seen))) >= 0:
-            for piece in _cut(bytes(pending[start:end]), longest):
-                yield piece
+    cutter = _LineCutter(longest)
+    for chunk in chunks:
+        yield from cutter.feed(chunk)
+    yield from cutter.rest()
+
+
+class _LineCutter:
+    """Cuts chunks into lines. It holds no more than one line, of the longest length, and one chunk."""
+
+    def __init__(self, longest: int | None) -> None:
+        self._longest = longest
+        self._pending = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The lines that end in the next chunk, and pieces of a long one."""
+        seen, start = len(self._pending), 0
+        self._pending += chunk
+        while (end := self._pending.find(b"\n", max(start, seen))) >= 0:
+            yield from _cut(bytes(self._pending[start:end]), self._longest)
             start = end + 1
-        del pending[:start]
-        if longest is not None and len(pending) > longest:
-            *pieces, last = _cut(bytes(pending), longest)
-            for piece in pieces:
-                yield piece
-            pending = bytearray(last)
-    if pending:
-        yield bytes(pending)
+        del self._pending[:start]
+        if self._longest is not None and len(self._pending) > self._longest:
+            *pieces, last = _cut(bytes(self._pending), self._longest)
+            yield from pieces
+            self._pending = bytearray(last)
+
+    def rest(self) -> Iterator[bytes]:
+        """What follows the last line's end."""
+        if self._pending:
+            yield bytes(self._pending)
 
 
 def _cut(line: bytes, longest: int | None) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.forked import call_in_fork
 
 from airloom.errors import ConfigError, UnavailableError
 from airloom_airflow.objects import CHUNK_BYTES, NoSuchRangeError, open_object, read_object
@@ -101,3 +102,11 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 def test_a_place_that_no_store_has_is_a_fault_of_the_settings() -> None:
     with pytest.raises(ConfigError, match="no object store has 'gopher://x/y'"):
         read_object("gopher://x/y")
+
+
+def test_a_forked_child_reads_objects_or_says_why_it_cannot(put: Put) -> None:
+    """obstore's threads do not survive a fork; boto3 has none."""
+    uri = put("x", b"x")
+    assert read_object(uri) == b"x"
+    answer = call_in_fork(lambda: read_object(uri))
+    assert answer == b"x" or "was forked from process" in str(answer)

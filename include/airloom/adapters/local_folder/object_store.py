@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -33,12 +34,23 @@ class LocalFolderObjectStore:
     def write(self, uri: str, content: bytes) -> Artifact:
         return _put(uri, lambda file: file.write(content), os.replace)
 
-    def create(self, uri: str, content: bytes) -> bool:
+    def read_unless(self, uri: str, etag: str | None) -> tuple[bytes, str] | None:
+        content = self.read(uri)
+        now = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return None if now == etag else (content, now)
+
+    def replace(self, uri: str, content: bytes, etag: str | None) -> str | None:
         try:
-            _put(uri, lambda file: file.write(content), os.link)
-        except FileExistsError:
-            return False
-        return True
+            if etag is None:
+                return _put(uri, lambda file: file.write(content), os.link).digest
+            with _locked(_path(uri)) as path:
+                if _digest(path) != etag:
+                    return None
+                return _put(uri, lambda file: file.write(content), os.replace).digest
+        except (FileExistsError, FileNotFoundError):
+            return None
+        except OSError as error:
+            raise UnavailableError(f"cannot lock {uri}: {error}. Nothing was published.") from error
 
     def upload(self, source: Path, uri: str) -> Artifact:
         def copy(target: BinaryIO) -> None:
@@ -104,6 +116,30 @@ def _put(uri: str, fill: Callable[[BinaryIO], object], publish: Callable[[str, P
 
 
 @contextmanager
+def _locked(path: Path) -> Iterator[Path]:
+    """Nobody else replaces the file within the block. The lock is a file beside it, since a rename takes a file's own
+    lock away; it goes with whoever held it last, and one that a killed process left is taken over."""
+    lock = path.with_name(f".tmp-lock-{path.name}")
+    while True:
+        with lock.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_named(file, lock):  # whoever held it has removed it meanwhile
+                continue
+            try:
+                yield path
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_named(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
     descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=folder)
     try:
@@ -113,6 +149,6 @@ def _temporary(folder: Path) -> Iterator[tuple[str, BinaryIO]]:
         Path(name).unlink(missing_ok=True)
 
 
-def _digest(name: str) -> str:
+def _digest(name: str | Path) -> str:
     with Path(name).open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

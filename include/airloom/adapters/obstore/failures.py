@@ -16,7 +16,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
-from airloom.errors import AirloomError, ConfigError, DataError, UnavailableError
+from airloom.errors import AirloomError, ConfigError, DataError, StoreAwayError
 
 _NO_BUCKET = ("ContainerNotFound", "NoSuchBucket", "bucket does not exist", "ContainerBeingDeleted")
 _REFUSED = re.compile(r"status code: 4(?!08|29)\d\d|must be specified|MissingKey|Unable to decode|Invalid")
@@ -32,22 +32,22 @@ def translated(uri: str) -> Iterator[None]:
         raise _build_absence(uri, error) from error
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
         raise ConfigError(
-            f"the object store refuses {uri}: {_tell(error)}. See that the credentials are right and may read, write, "
-            "list and delete there: GOOGLE_… or AZURE_STORAGE_…, or the pod's workload identity."
+            f"the object store refuses {uri}: {_shorten(error)}. See that the credentials are right and may read, "
+            "write, list and delete there: GOOGLE_… or AZURE_STORAGE_…, or the pod's workload identity."
         ) from error
     except (InvalidPathError, NotSupportedError, UnknownConfigurationKeyError, NotImplementedError) as error:
-        raise ConfigError(f"{uri} cannot be asked for: {_tell(error)}. See AIRLOOM_ARTIFACTS_URI.") from error
+        raise ConfigError(f"{uri} cannot be asked for: {_shorten(error)}. See AIRLOOM_ARTIFACTS_URI.") from error
     except GenericError as error:
         if any(words in str(error) for words in _NO_BUCKET):
             raise _build_absence(uri, error) from error
         if _REFUSED.search(str(error)):
             raise ConfigError(
-                f"{uri} cannot be asked for: {_tell(error)}. See AIRLOOM_ARTIFACTS_URI, and the GOOGLE_… or "
+                f"{uri} cannot be asked for: {_shorten(error)}. See AIRLOOM_ARTIFACTS_URI, and the GOOGLE_… or "
                 "AZURE_STORAGE_… variables."
             ) from error
-        raise UnavailableError(f"the object store does not answer for {uri}: {_tell(error)}") from error
+        raise StoreAwayError(f"the object store does not answer for {uri}: {_shorten(error)}") from error
     except BaseError as error:
-        raise UnavailableError(f"the object store does not answer for {uri}: {_tell(error)}") from error
+        raise StoreAwayError(f"the object store does not answer for {uri}: {_shorten(error)}") from error
 
 
 def _build_absence(uri: str, error: Exception) -> AirloomError:
@@ -56,5 +56,5 @@ def _build_absence(uri: str, error: Exception) -> AirloomError:
     return DataError(f"there is no object {uri}")
 
 
-def _tell(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     return " ".join(str(error).partition("Debug source:")[0].split())[:500]

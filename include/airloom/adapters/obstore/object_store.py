@@ -46,7 +46,6 @@ class CloudObjectStore:
             return bytes(self._get(uri).bytes())
 
     def read_unless(self, uri: str, etag: str | None) -> tuple[bytes, str] | None:
-        """The object and its ETag; None where it still has the ETag given."""
         with translated(uri):
             found = self._get(uri)
             now = _etag(found.meta)
@@ -58,15 +57,7 @@ class CloudObjectStore:
             obstore.put(store, key, content, use_multipart=False)
         return Artifact(uri=uri, digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content))
 
-    def create(self, uri: str, content: bytes) -> bool:
-        return self.replace(uri, content, None) is not None
-
     def replace(self, uri: str, content: bytes, etag: str | None) -> str | None:
-        """Write only over the object with that ETag, or (None) only where nothing is.
-
-        Returns:
-            the new ETag; None where something else is there, and nothing was written.
-        """
         store, key = self._find(uri)
         mode: Any = "create" if etag is None else json.loads(etag)
         with translated(uri):
@@ -166,7 +157,26 @@ def _find_cache() -> Path:
     return folder
 
 
+_user: int | None = None
+"""The process that used obstore here first. Its threads do not survive a fork: a child would wait for them for ever."""
+
+
+def _require_own_process() -> None:
+    """
+    Errors:
+        ConfigError: this process was forked from one that used obstore.
+    """
+    global _user
+    _user = _user or os.getpid()
+    if _user != os.getpid():
+        raise ConfigError(
+            f"process {os.getpid()} was forked from process {_user}, which has used gs:// or az:// objects, and cannot "
+            "use them itself. Start it by multiprocessing's spawn or forkserver, or as a program, or fork earlier."
+        )
+
+
 def _open(scheme: str, bucket: str) -> Any:
+    _require_own_process()
     in_clear = any(os.environ.get(name, "").startswith("http:") for name in _ENDPOINTS)
     return SCHEMES[scheme](
         bucket,

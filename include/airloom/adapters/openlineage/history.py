@@ -84,7 +84,7 @@ class ModelHistory:
         return found
 
     @property
-    def crownings(self) -> list[StageRecord]:
+    def promotions(self) -> list[StageRecord]:
         """What made a version champion, oldest first: promotions and rollbacks."""
         stages = ("promote", "rollback")  # one that found it champion already wrote no model
         return [record for record in self._records if record.run["stage"] in stages and record.model_version]
@@ -96,8 +96,8 @@ class ModelHistory:
             DataError: no such version was registered; tells which were.
         """
         known = self.registered
-        if version == "champion" and self.crownings:
-            return str(self.crownings[-1].model_version)
+        if version == "champion" and self.promotions:
+            return str(self.promotions[-1].model_version)
         if version == "challenger" and known:
             return list(known)[-1]
         if version not in known:
@@ -117,9 +117,9 @@ class ModelHistory:
         }
 
     def in_production(self, day: date) -> list[StageRecord]:
-        """The crownings in force on a day (UTC): the last before it, if any, then that day's own."""
-        earlier = [record for record in self.crownings if record.at.date() < day]
-        return earlier[-1:] + [record for record in self.crownings if record.at.date() == day]
+        """The promotions in force on a day (UTC): the last before it, if any, then that day's own."""
+        earlier = [record for record in self.promotions if record.at.date() < day]
+        return earlier[-1:] + [record for record in self.promotions if record.at.date() == day]
 
 
 def read_stages(path: Path) -> Iterator[StageRecord]:

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from airloom.errors import AirloomError, ConfigError, DataError, UnavailableError
+from airloom.errors import AirloomError, ConfigError, DataError, StoreAwayError
 
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "TooManyRequests", "QuotaExceeded"}
 """Beside every status of 500 and more. A quota is a full disk: others may make room."""
@@ -35,7 +35,7 @@ def translated(uri: str, endpoint: str) -> Iterator[None]:
     except SSLError as error:
         raise ConfigError(f"{endpoint} is not trusted: {error}. Set AWS_CA_BUNDLE, or AWS_ENDPOINT_URL.") from error
     except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
-        raise UnavailableError(f"the object store {endpoint} does not answer for {uri}: {error}") from error
+        raise StoreAwayError(f"the object store {endpoint} does not answer for {uri}: {error}") from error
     except BotoCoreError as error:
         raise ConfigError(
             f"{uri} cannot be asked for at {endpoint}: {error}. See AIRLOOM_ARTIFACTS_URI and the AWS_… variables."
@@ -49,8 +49,13 @@ def status_of(error: ClientError) -> int:
 
 def _build_refusal(uri: str, endpoint: str, error: ClientError) -> AirloomError:
     code, status = str(error.response.get("Error", {}).get("Code", "")), status_of(error)
+    if status == 501:
+        return ConfigError(
+            f"{endpoint} lacks what {uri} is asked for with ({code or status}). An object store must know conditional "
+            "writes (If-Match, If-None-Match): AWS, MinIO and Ceph do."
+        )
     if status >= 500 or status == 429 or code in _BUSY:
-        return UnavailableError(f"the object store {endpoint} does not serve {uri} now: {code or status}")
+        return StoreAwayError(f"the object store {endpoint} does not serve {uri} now: {code or status}")
     if code == "NoSuchBucket":
         return ConfigError(f"there is no bucket for {uri} at {endpoint}. Make it, or set AIRLOOM_ARTIFACTS_URI.")
     if status == 404:

@@ -56,7 +56,6 @@ class S3ObjectStore:
         return content
 
     def read_unless(self, uri: str, etag: str | None) -> tuple[bytes, str] | None:
-        """The object and its ETag; None where it still has the ETag given."""
         with self._translated(uri):
             answer = self._get_unless(uri, etag)
             return (answer["Body"].read(), answer["ETag"]) if answer else None
@@ -67,15 +66,7 @@ class S3ObjectStore:
             self._client.put_object(Bucket=bucket, Key=key, Body=content)
         return Artifact(uri=uri, digest=f"sha256:{hashlib.sha256(content).hexdigest()}", size=len(content))
 
-    def create(self, uri: str, content: bytes) -> bool:
-        return self.replace(uri, content, None) is not None
-
     def replace(self, uri: str, content: bytes, etag: str | None) -> str | None:
-        """Write only over the object with that ETag, or (None) only where nothing is.
-
-        Returns:
-            the new ETag; None where something else is there, and nothing was written.
-        """
         bucket, key = _split(uri)
         writer = uuid.uuid4().hex
         # AWS and MinIO take the ETag with its quotes and without, Ceph 16 without only

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.models import MemoryRegistry, MemoryTracker
 
-from airloom.cli.status import tell_abandoned
+from airloom.cli.status import list_abandoned
 from airloom.errors import UnavailableError
 from airloom.settings import Settings, load_settings
 
@@ -47,7 +47,7 @@ def write(settings: Settings, name: str, text: str | None = None) -> None:
 
 def test_a_champion_whose_file_is_gone_is_told_with_what_to_do(settings: Settings, registry: MemoryRegistry) -> None:
     write(settings, "kept")
-    (line,) = tell_abandoned(settings, registry)
+    (line,) = list_abandoned(settings, registry)
     assert line.startswith("ops.gone version 1 is champion and served, and no file")
     assert "Put its file back; or, to end its serving, take the alias champion off it in MLflow" in line
 
@@ -55,13 +55,13 @@ def test_a_champion_whose_file_is_gone_is_told_with_what_to_do(settings: Setting
 def test_nothing_is_said_where_every_champion_has_its_file(settings: Settings, registry: MemoryRegistry) -> None:
     write(settings, "kept")
     write(settings, "gone")
-    assert list(tell_abandoned(settings, registry)) == []
+    assert list(list_abandoned(settings, registry)) == []
 
 
 def test_a_file_that_is_not_valid_is_not_taken_for_gone(settings: Settings, registry: MemoryRegistry) -> None:
     write(settings, "kept")
     write(settings, "gone", "spec: {")
-    (line,) = tell_abandoned(settings, registry)
+    (line,) = list_abandoned(settings, registry)
     assert "is not known" in line
     assert "gone.yaml is not valid, see `airloom validate`" in line
 
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_valid_is_not_taken_for_gone(settings: Settings, regi
 def test_a_file_in_the_root_that_is_not_valid_may_be_any_teams(settings: Settings, registry: MemoryRegistry) -> None:
     write(settings, "kept")
     (settings.pipelines / "gone.yaml").write_text("metadata: {name: gone, team: ops}")
-    (line,) = tell_abandoned(settings, registry)
+    (line,) = list_abandoned(settings, registry)
     assert "is not known" in line
 
 
@@ -78,6 +78,6 @@ def test_a_registry_that_is_away_is_told(settings: Settings) -> None:
         def names(self) -> tuple[str, ...]:
             raise UnavailableError("MLflow does not answer")
 
-    assert list(tell_abandoned(settings, Away(MemoryTracker()))) == [
+    assert list(list_abandoned(settings, Away(MemoryTracker()))) == [
         "whether every champion has its pipeline file was not checked: MLflow does not answer"
     ]

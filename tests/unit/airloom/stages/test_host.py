@@ -77,7 +77,7 @@ def launch(host: subprocess.Popen[str], tmp_path: Path) -> Callable[..., None]:
         ("raises", TransientError, "a fault of its own"),
     ],
 )
-def test_a_stage_has_its_askers_surroundings_and_its_end_is_told(
+def test_a_stage_has_its_callers_surroundings_and_its_end_is_told(
     launch: Callable[..., None], stage: str, family: type[AirloomError], told: str
 ) -> None:
     lines: list[str] = []

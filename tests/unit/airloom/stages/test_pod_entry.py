@@ -32,7 +32,7 @@ def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
 
 def read(log: str, stage: str, *, shared: bool = True) -> tuple[Section, list[str]]:
     section = Section("token", stage, shared)
-    return section, [line for line in log.splitlines() if section.takes(line)]
+    return section, [line for line in log.splitlines() if section.accepts(line)]
 
 
 def test_a_stage_that_refuses_its_context_still_tells_its_end(tmp_path: Path) -> None:

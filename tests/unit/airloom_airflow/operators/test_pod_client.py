@@ -12,9 +12,11 @@ from kubernetes import client, config
 from tests.fakes.kubernetes_api import KubernetesApi, Request
 
 from airloom.errors import ConfigError, UnavailableError
+from airloom.protocol.section import Section
 from airloom.spec.cluster import Connection
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.pods.pod import TASK_INSTANCE_LABEL
+from airloom_airflow.triggers.pod_log import LogPosition
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 CONNECTION = Connection()
@@ -54,7 +56,7 @@ def test_an_api_server_that_is_away_for_a_moment_is_asked_again(
     api.fail(status, 2, asks("GET"))
     assert pods.read(place) == api.find("train-1")
     api.fail(status, 2, asks("PATCH"))
-    pods.mark(place, labels={"airloom.io/kept": "true"})
+    pods.mark(place, {"airloom.io/kept": "true"})
     assert (api.find("train-1") or {})["metadata"]["labels"]["airloom.io/kept"] == "true"
     api.fail(status, 2, asks("DELETE"))
     pods.delete(place)
@@ -85,7 +87,7 @@ def test_a_pod_that_has_the_name_now_is_not_taken_for_the_one_that_had_it(api: K
     former = PodPlace(CONNECTION, "ops", "train-1", "another uid")
     assert pods.read(former) is None
     pods.delete(former)
-    pods.mark(former, labels={"x": "y"})
+    pods.mark(former, {"x": "y"})
     assert "x" not in (api.find("train-1") or {})["metadata"]["labels"]
     assert pods.read(made) is not None
 
@@ -109,6 +111,9 @@ def test_refused_credentials_are_read_anew_once(api: KubernetesApi, tmp_path: Pa
 
 def test_there_may_be_no_log_yet(pods: PodClient, api: KubernetesApi) -> None:
     place = pods.find_place(pods.create(pod()))
-    assert pods.read_log(place) is None
+    lines: list[str] = []
+    position = LogPosition(lambda line, when: lines.append(line), Section(place.uid, "train", shared=False))
+    assert pods.read_log(place, lambda: position) is None
     api.write_log("train-1", ["2026-11-25T00:00:00.000000001Z hello"], end=True)
-    assert (pods.read_log(place) or b"").splitlines() == [b"2026-11-25T00:00:00.000000001Z hello"]
+    assert pods.read_log(place, lambda: position) is position
+    assert lines == ["hello"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient, Configuration, CoreV1Api, V1Container, V1ObjectMeta, V1Pod, V1PodSpec
-from tests.fakes.kubernetes_api import KubernetesApi
+from tests.fakes.kubernetes_api import KubernetesApi, stamp
 from tests.unit.airloom_airflow.triggers.pods import ended, put_pod
 
 from airloom.errors import ConfigError, UnavailableError
+from airloom.protocol.section import Section, end_line
 from airloom.spec.cluster import Connection
 from airloom_airflow.operators.pod_client import PodClient
+from airloom_airflow.triggers.pod_log import LogPosition
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 CALLS: dict[str, Callable[[PodClient, PodPlace], Any]] = {
@@ -26,9 +29,21 @@ CALLS: dict[str, Callable[[PodClient, PodPlace], Any]] = {
     "list": lambda client, place: client.list("ops", ""),
     "create": lambda client, place: client.create(build_pod("another")),
     "delete": lambda client, place: client.delete(place) or True,
-    "mark": lambda client, place: client.mark(place, labels={"a": "b"}) or True,
-    "read_log": lambda client, place: client.read_log(place),
+    "mark": lambda client, place: client.mark(place, {"a": "b"}) or True,
+    "hold": lambda client, place: client.hold(place, {"a": "b"}) or True,
+    "read_log": lambda client, place: read_log(client, place),
 }
+
+
+def read_log(client: PodClient, place: PodPlace) -> list[str]:
+    lines: list[str] = []
+
+    def begin() -> LogPosition:
+        lines.clear()
+        return LogPosition(lambda line, when: lines.append(line), Section(place.uid, "train", shared=False))
+
+    client.read_log(place, begin)
+    return lines
 
 
 def connect(url: str, away_seconds: float = 5.0) -> PodClient:
@@ -57,7 +72,7 @@ def test_an_api_server_that_is_away_for_a_moment_is_asked_again(api: KubernetesA
     assert len(api.requests) == 3
 
 
-@pytest.mark.parametrize("call", ["read", "read_model", "list", "create", "read_log"])
+@pytest.mark.parametrize("call", ["read", "read_model", "list", "create", "hold", "read_log"])
 def test_one_that_stays_away_is_given_up_by_a_limit(api: KubernetesApi, call: str) -> None:
     pod = put_pod(api)
     api.fail(503, 1000)
@@ -73,7 +88,7 @@ def test_what_cannot_be_deleted_or_marked_is_logged(api: KubernetesApi, call: st
     assert "was away for 0.1 s" in caplog.text
 
 
-@pytest.mark.parametrize("call", ["read", "list", "create"])
+@pytest.mark.parametrize("call", ["read", "list", "create", "hold"])
 def test_what_is_forbidden_fails_at_once(api: KubernetesApi, call: str) -> None:
     pod = put_pod(api)
     api.fail(403, 1000)
@@ -81,7 +96,7 @@ def test_what_is_forbidden_fails_at_once(api: KubernetesApi, call: str) -> None:
         CALLS[call](connect(api.url), find_place(pod))
 
 
-@pytest.mark.parametrize("call", ["delete", "mark"])
+@pytest.mark.parametrize("call", ["delete", "mark", "hold"])
 def test_another_pod_of_the_same_name_is_not_touched(api: KubernetesApi, call: str) -> None:
     place = find_place(put_pod(api))
     api.remove("train-1")
@@ -93,7 +108,7 @@ def test_another_pod_of_the_same_name_is_not_touched(api: KubernetesApi, call: s
 
 @pytest.mark.parametrize("call", ["read", "read_log"])
 def test_an_answer_that_breaks_off_is_asked_for_again(call: str) -> None:
-    body = json.dumps({"metadata": {"uid": "u"}}).encode()
+    body = stamp(json.dumps({"metadata": {"uid": "u"}})).encode() if call == "read_log" else b'{"metadata":{"uid":"u"}}'
     with serve_broken_once(body) as url:
         assert CALLS[call](connect(url), PodPlace(Connection(), "ops", "train-1", "u"))
 
@@ -114,7 +129,14 @@ def serve_broken_once(body: bytes) -> Iterator[str]:
         def log_message(self, *words: Any) -> None:
             """Nothing: the tests' output is not its place."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serve(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Gives the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -123,6 +145,29 @@ def serve_broken_once(body: bytes) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_a_log_is_read_in_pieces_and_no_further_than_to_the_sections_end() -> None:
+    sent: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            lines = [stamp("a line"), stamp(end_line("u", "train", 0, "{}")), stamp("of another stage")]
+            self.wfile.write("".join(f"{line}\n" for line in lines).encode())
+            with contextlib.suppress(OSError):  # whoever reads has enough
+                for _ in range(2_000):
+                    sent.append(self.wfile.write(b"x" * 2**17))
+
+        def log_message(self, *words: Any) -> None:
+            """Nothing: the tests' output is not its place."""
+
+    position = LogPosition(lambda line, when: None, Section("u", "train", shared=False))
+    with serve(Handler) as url:
+        assert connect(url).read_log(PodPlace(Connection(), "ops", "train-1", "u"), lambda: position) is position
+    assert (position.is_over, position.accepted) == (True, 2)
+    assert sum(sent) < 100 * 2**20
 
 
 FORBIDDEN = 'pods is forbidden: User "airflow" cannot list resource "pods" in API group "" in the namespace "ops"'

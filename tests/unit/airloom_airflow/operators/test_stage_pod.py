@@ -17,7 +17,7 @@ import yaml
 from airflow.sdk.exceptions import TaskDeferred
 from tests.fakes.kubernetes_api import KubernetesApi, Request, stamp
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
-from tests.unit.airloom_airflow.triggers.pods import ended
+from tests.unit.airloom_airflow.triggers.pods import ended, running
 from tests.waiting import wait_until
 
 from airloom.errors import ConfigError
@@ -27,7 +27,7 @@ from airloom.spec import Pipeline, load_pipeline
 from airloom_airflow.operators import pod_request, stage_context, stage_pod
 from airloom_airflow.operators.pod_client import PodClient
 from airloom_airflow.operators.stage_pod import StagePodOperator
-from airloom_airflow.pods.pod import ACCEPTED_ANNOTATION, KEPT_LABEL
+from airloom_airflow.pods.pod import KEPT_LABEL
 from airloom_airflow.pods.state import PodState
 from airloom_airflow.public_names import AirflowException, AirflowFailException
 
@@ -40,6 +40,14 @@ def is_create(request: Request) -> bool:
 
 def is_read(request: Request) -> bool:
     return request.method == "GET" and not request.path.endswith(("/pods", "/log"))
+
+
+def is_delete(request: Request) -> bool:
+    return request.method == "DELETE"
+
+
+def is_patch(request: Request) -> bool:
+    return request.method == "PATCH"
 
 
 class Kubelet:
@@ -72,8 +80,15 @@ class Kubelet:
 class Installation:
     """A cluster file, a pipeline and a place for results."""
 
-    def __init__(self, api: KubernetesApi, kubeconfig: Path, folder: Path, pipeline: Pipeline) -> None:
-        self.api, self.pipeline = api, pipeline
+    def __init__(
+        self,
+        api: KubernetesApi,
+        kubeconfig: Path,
+        folder: Path,
+        pipeline: Pipeline,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self.api, self.pipeline, self._patch = api, pipeline, monkeypatch
         self.file, self.artifacts = folder / "cluster.yaml", folder / "artifacts"
         self.document: dict[str, Any] = {
             "connection": {"kubeconfig": str(kubeconfig)},
@@ -91,6 +106,10 @@ class Installation:
     def make(self, stage: str = "train", group: tuple[str, ...] = ()) -> StagePodOperator:
         earlier = GROUP[: GROUP.index(stage)]
         return StagePodOperator(task_id=stage, pipeline=self.pipeline, earlier=earlier, group=group)
+
+    def wait_for_store(self, seconds: float) -> None:
+        """How long the object store may be away."""
+        self._patch.setenv("AIRLOOM_STORE_SECONDS", str(seconds))
 
     def write_result(self, stage: str = "train") -> str:
         """A stage's result; gives its pointer's JSON."""
@@ -136,7 +155,7 @@ def here(
         monkeypatch.setattr(module, "find_lineage_parent", lambda _: None)
     monkeypatch.setattr(stage_pod, "PodClient", functools.partial(PodClient, away_seconds=3.0))
     pipeline = load_pipeline(write_pipeline(pipelines, "whole", text=FULL), root=pipelines)
-    installation = Installation(api, kubeconfig, tmp_path, pipeline)
+    installation = Installation(api, kubeconfig, tmp_path, pipeline, monkeypatch)
     monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(installation.file))
     return installation
 
@@ -205,11 +224,52 @@ def test_deferred_too_exit_0_without_a_pointer_is_retried(here, api):
     assert api.names == []
 
 
+def write_wrong_pointer(here: Installation) -> str:
+    return json.dumps({**json.loads(here.write_result()), "digest": "sha256:" + "0" * 64})
+
+
+WRONG_DIGEST = (
+    r"the result file:///.*/train\.json does not have the digest sha256:0{64}; something else was written there"
+)
+
+
 def test_a_result_that_is_not_the_pointers_fails(here, api):
-    pointer = json.loads(here.write_result())
-    pointer["digest"] = "sha256:" + "0" * 64
-    with Kubelet(api, [here.end(0, json.dumps(pointer))]), pytest.raises(AirflowException, match="digest"):
+    with (
+        Kubelet(api, [here.end(0, write_wrong_pointer(here))]),
+        pytest.raises(AirflowFailException, match=WRONG_DIGEST),
+    ):
         execute(here.make())
+    assert api.names == []
+
+
+@pytest.mark.parametrize("by_stage", [True, False])
+def test_deferred_too_a_result_that_is_not_the_pointers_fails(here, api, by_stage):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    here.end(0, write_wrong_pointer(here))(api.find(api.names[0]))
+    event = build_event(deferred, by_stage=by_stage, message=write_wrong_pointer(here))
+    with pytest.raises(AirflowFailException, match=WRONG_DIGEST):
+        here.make().resume(build_context(), event)
+    assert api.names == []
+
+
+def test_a_pointer_to_a_result_that_is_not_there_is_retried(here, api):
+    pointer = here.write_result()
+    (here.artifacts / "train.json").unlink()
+    with (
+        Kubelet(api, [here.end(0, pointer)]),
+        pytest.raises(AirflowException, match="there is no result file") as caught,
+    ):
+        execute(here.make())
+    assert not isinstance(caught.value, AirflowFailException)
+    assert api.names == []
+
+
+def test_a_pointer_that_was_cut_off_is_retried(here, api):
+    pointer = here.write_result()[:40]
+    with Kubelet(api, [here.end(0, pointer)]), pytest.raises(AirflowException, match="left no whole pointer") as caught:
+        execute(here.make())
+    assert not isinstance(caught.value, AirflowFailException)
     assert api.names == []
 
 
@@ -341,6 +401,91 @@ def test_an_api_server_away_at_the_end_and_back_keeps_the_success(here, api, sta
     assert api.names == []
 
 
+def test_a_retry_does_not_take_a_failed_pod_for_its_own_that_could_not_be_deleted(here, api):
+    api.fail(403, 1, is_delete)
+    with Kubelet(api, [here.end(75)]), pytest.raises(AirflowException, match="no whole pointer"):
+        execute(here.make())
+    (failed,) = api.names
+    here.configure(deferrable=True)
+    defer(here.make(), try_number=2, task_instance="018f-2")
+    assert len(api.names) == 1
+    assert failed not in api.names
+
+
+def test_nor_one_that_was_given_up_and_runs_on(here, api):
+    profile = {"limits": {"running_seconds": 0.5}}
+    here.configure(profile)
+    api.fail(403, 1, is_delete)
+    with (
+        Kubelet(api, [lambda pod: here.set_status(pod, running())]),
+        pytest.raises(AirflowException, match=r"limits\.running_seconds"),
+    ):
+        execute(here.make())
+    (overdue,) = api.names
+    here.configure(profile, deferrable=True)
+    defer(here.make(), try_number=2, task_instance="018f-2")
+    assert len(api.names) == 1
+    assert overdue not in api.names
+
+
+def test_nor_one_whose_stage_wrote_its_failure_before_kubernetes_knows(here, api):
+    here.configure(deferrable=True)
+    place = defer(here.make()).trigger.place
+    api.change(place["name"], status=running())
+    api.write_log(place["name"], [stamp(end_line(place["uid"], "train", 75, ""))])
+    assert defer(here.make(), try_number=2, task_instance="018f-2").trigger.place["uid"] != place["uid"]
+
+
+def test_a_failed_pod_that_could_not_be_marked_as_kept_is_kept_by_the_retry(here, api):
+    here.configure(keep_failed_pods=True)
+    api.fail(403, 1, is_patch)
+    with Kubelet(api, [here.end(75)]), pytest.raises(AirflowException, match="no whole pointer"):
+        execute(here.make())
+    (failed,) = api.names
+    here.configure(keep_failed_pods=True, deferrable=True)
+    place = defer(here.make(), try_number=2, task_instance="018f-2").trigger.place
+    assert api.names == sorted([failed, place["name"]])
+    assert api.find(failed)["metadata"]["labels"][KEPT_LABEL] == "true"
+
+
+def test_a_retry_goes_on_with_a_success_that_a_dead_worker_left(here, api):
+    here.configure(deferrable=True)
+    place = defer(here.make()).trigger.place
+    here.succeed()(api.find(place["name"]))
+    again = defer(here.make(), try_number=2, task_instance="018f-2")
+    assert again.trigger.place == place
+
+
+def test_a_result_that_cannot_be_read_for_long_is_read_by_a_retry_and_not_made_again(here, api, bucket, s3_server):
+    pointer = here.write_result()
+    document = (here.artifacts / "train.json").read_bytes()
+    s3_server.client.put_object(Bucket=bucket, Key="train.json", Body=document)
+    uri = f"s3://{bucket}/train.json"
+    pointer = json.dumps({**json.loads(pointer), "result_uri": uri})
+    here.wait_for_store(1)
+    with Kubelet(api, [here.end(0, pointer)]) as kubelet:
+        with s3_server.away(), pytest.raises(AirflowException, match="AIRLOOM_STORE_SECONDS") as caught:
+            execute(here.make())
+        assert not isinstance(caught.value, AirflowFailException)
+        assert execute(here.make(), try_number=2, task_instance="018f-2") == uri
+    assert len(kubelet.made) == 1
+    assert api.names == []
+
+
+def test_a_failures_links_do_not_wait_for_a_store_that_is_away(here, api, bucket, s3_server):
+    pointer = ResultPointer(
+        result_uri=f"s3://{bucket}/train.json", digest="sha256:0", status="failed", family="transient", message="so"
+    ).to_short_json()
+    here.wait_for_store(3600)
+    with (
+        Kubelet(api, [here.end(75, pointer.decode())]),
+        s3_server.away(),
+        pytest.raises(AirflowException, match=r"^so$"),
+    ):
+        execute(here.make())
+    assert api.names == []
+
+
 def test_an_api_server_that_stays_away_at_the_end_does_not_cost_a_success_that_the_stage_wrote(here, api):
     here.configure(deferrable=True)
     deferred = defer(here.make())
@@ -415,8 +560,7 @@ def test_a_fused_group_has_one_pod_until_its_last_stage(here, api):
         execute(here.make(stage, GROUP), task_instance=f"018f-{stage}") if stage != "ingest" else here.make(
             stage, GROUP
         ).resume(build_context(stage), build_event(first, message=pointer))
-        if stage != "train":
-            assert ACCEPTED_ANNOTATION + stage in api.find(name)["metadata"]["annotations"]
+        assert api.names == ([] if stage == "train" else [name])
     assert api.names == []
 
 
@@ -444,9 +588,69 @@ def test_a_cleared_stage_whose_work_was_accepted_is_run_again(here, api):
     here.configure(deferrable=True)
     first = defer(here.make("ingest", GROUP))
     here.make("ingest", GROUP).resume(build_context("ingest"), build_event(first, message=here.write_result("ingest")))
-    again = defer(here.make("ingest", GROUP), try_number=2, task_instance="018f-2")
+    again = defer(here.make("ingest", GROUP), try_number=2, task_instance="018f-2", max_tries=4)
     assert again.trigger.place["uid"] != first.trigger.place["uid"]
     assert len(api.names) == 1
+
+
+def test_a_group_stages_success_stands_though_its_pod_can_no_longer_be_touched(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    api.fail(503, 1000)
+    event = build_event(first, message=here.write_result("ingest"))
+    assert here.make("ingest", GROUP).resume(build_context("ingest"), event).endswith("ingest.json")
+
+
+@pytest.mark.parametrize("stage", ["ingest", "validate"])
+def test_killed_after_its_success_a_groups_stage_is_not_run_again_and_the_pod_runs_on(here, api, lines, stage):
+    """The API server was away meanwhile, or Airflow did not hear of the success."""
+    place = run_group_to(here, api, stage)
+    again = execute(here.make(stage, GROUP), try_number=2, task_instance="018f-2")
+    assert again.endswith(f"{stage}.json")
+    assert api.find(place["name"])["metadata"]["uid"] == place["uid"]
+
+
+@pytest.mark.parametrize("stage", ["ingest", "validate"])
+def test_cleared_after_its_success_a_groups_stage_is_run_again(here, api, stage):
+    """Whatever could be marked at its end."""
+    place = run_group_to(here, api, stage)
+    api.fail(403, 1000, is_patch)
+    again = defer(here.make(stage, GROUP), try_number=2, task_instance="018f-2", max_tries=4)
+    assert again.trigger.place["uid"] != place["uid"]
+
+
+def run_group_to(here: Installation, api: KubernetesApi, last: str) -> dict[str, Any]:
+    """A group's stages succeed up to one; gives the pod's place."""
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    place = first.trigger.place
+    for stage in GROUP[: GROUP.index(last) + 1]:
+        pointer = here.write_result(stage)
+        marks = begin_line(place["uid"], stage), end_line(place["uid"], stage, 0, pointer)
+        api.write_log(place["name"], [stamp(mark) for mark in marks])
+        if stage == "ingest":
+            here.make(stage, GROUP).resume(build_context(stage), build_event(first, message=pointer))
+        else:
+            execute(here.make(stage, GROUP), task_instance=f"018f-{stage}")
+    return place
+
+
+def test_a_group_stage_that_cannot_say_that_it_waits_is_retried_and_the_pod_runs_on(here, api):
+    here.configure(deferrable=True)
+    place = defer(here.make("ingest", GROUP)).trigger.place
+    api.fail(503, 1000, is_patch)
+    with pytest.raises(AirflowException, match="was away") as caught:
+        execute(here.make("validate", GROUP))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert api.find(place["name"])["metadata"]["uid"] == place["uid"]
+
+
+def test_a_groups_pod_may_run_as_long_as_all_its_stages(here, api):
+    here.configure({"limits": {"running_seconds": 100}}, deferrable=True)
+    place = defer(here.make("ingest", GROUP)).trigger.place
+    deferred = defer(here.make("train", GROUP))
+    assert deferred.trigger.place == place
+    assert deferred.trigger.limits["running_seconds"] == 300
 
 
 def test_a_stalled_worker_that_is_killed_leaves_the_pod_to_the_try_that_goes_on_with_it(here, api):

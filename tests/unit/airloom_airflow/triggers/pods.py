@@ -75,9 +75,10 @@ def running(seconds_ago: float = 1) -> dict[str, Any]:
     return {"phase": "Running", "conditions": [_scheduled()], "containerStatuses": [{**_CONTAINER, "state": state}]}
 
 
-def ended(code: int = 0, message: str = "") -> dict[str, Any]:
+def ended(code: int = 0, message: str = "", seconds_ago: float = 0) -> dict[str, Any]:
     """The status of a pod whose container has ended."""
-    end = {"exitCode": code, "reason": "Completed", "message": message, "startedAt": _iso(1), "finishedAt": _iso(0)}
+    times = {"startedAt": _iso(seconds_ago + 1), "finishedAt": _iso(seconds_ago)}
+    end = {"exitCode": code, "reason": "Completed", "message": message, **times}
     statuses = [{**_CONTAINER, "state": {"terminated": end}}]
     return {"phase": "Failed" if code else "Succeeded", "conditions": [_scheduled()], "containerStatuses": statuses}
 
@@ -138,6 +139,11 @@ class Follower:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def turned_out(seconds_ago: float) -> dict[str, Any]:
+    """The condition of a pod that its node turned out."""
+    return {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": _iso(seconds_ago)}
 
 
 def _scheduled() -> dict[str, Any]:

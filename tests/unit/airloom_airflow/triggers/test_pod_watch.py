@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,39 @@ def test_connections_that_are_cut_lose_nothing(api: KubernetesApi, kubeconfig: P
         assert follower.wait_for_end().ending == "exited"
     assert follower.lines == [f"line {number}" for number in range(5)]
     assert "airloom.watch.reconnects" in sent
+
+
+def print_burst(kind: str, count: int) -> list[str]:
+    """Lines of one second as their log has them, many of them equal."""
+    microseconds = {
+        "stamped to the second": lambda number: 0,
+        "stamped to the microsecond": lambda number: number * 100,
+        "of two streams, one ahead": lambda number: number * 100 + (300_000 if number % 2 else 0),
+    }[kind]
+    second = datetime.now(UTC).replace(microsecond=0)
+    return [
+        f"{second + timedelta(microseconds=microseconds(number)):%Y-%m-%dT%H:%M:%S.%f}000Z line {number % 7}"
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["stamped to the second", "stamped to the microsecond", "of two streams, one ahead"])
+def test_a_burst_whose_connection_is_cut_again_and_again_is_logged_as_it_was_printed(
+    api: KubernetesApi, kubeconfig: Path, kind: str
+) -> None:
+    printed = print_burst(kind, 6_000)
+    pod = put_pod(api, status=running())
+    api.cut_logs_after(1, 2_500, 2_500, 2_501, 100, 4_999, 5_998)
+    api.write_log("train-1", printed[:5_999])
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        wait_until(lambda: len(follower.lines) >= 5_999, "all but the tail")
+        api.write_log("train-1", printed[5_999:], end=True)
+        api.change("train-1", status=ended())
+        assert follower.wait_for_end().ending == "exited"
+    assert follower.lines == [line.partition(" ")[2] for line in printed]
+    assert all(before < after for before, after in pairwise(follower.times))
+    assert api.count(is_log) > 7
 
 
 def test_a_watch_that_is_too_old_lists_again(api: KubernetesApi, kubeconfig: Path) -> None:

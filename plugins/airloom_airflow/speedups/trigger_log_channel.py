@@ -1,0 +1,111 @@
+"""Lets triggers log while the triggerer's supervisor does not read. `triggerer` turns it on.
+
+Works round a deadlock of Airflow's triggerer, seen with a thousand triggers that log at once (`make bench-scale`): the
+process that runs triggers writes each line to its supervisor's socket, and its event loop stands still while that is
+full; the supervisor, meanwhile, writes the triggers to be started to the other's socket, and reads no lines until that
+is through. Both then wait for ever, the triggerer's triggers with them; another triggerer that takes them over does the
+same. Here the lines go to a queue in memory, and a thread writes them; that a trigger has ended is told once its lines
+are written, for the supervisor then closes its log. It also writes each whole: Airflow's own leaves out the rest of one
+that the socket takes in part.
+
+Upstream: https://github.com/apache/airflow/issues/65286, open, has triggerers that stand still, for this reason or
+another; https://github.com/apache/airflow/issues/66158, open, the lines that are cut. It can go with a version whose
+event loop does not wait for its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import io
+import os
+import threading
+from collections import deque
+from typing import Any
+
+from typing_extensions import Buffer
+
+_LAST_SECONDS = 5.0
+"""How long the end of the process, or of a trigger, waits for the supervisor to take the lines before."""
+
+
+class LogChannel(io.RawIOBase):
+    """A binary stream whose `write` never waits: a thread of its own writes, in order.
+
+    Args:
+        fd: where to. A reader that is gone ends the thread, and what comes after is dropped.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+        self._lines: deque[bytes] = deque()
+        self._change = threading.Condition()
+        self._writer = threading.Thread(target=self._write_on, name="log channel", daemon=True)
+        self._writer.start()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, line: Buffer) -> int:
+        """All of it, at once; its length."""
+        copied = bytes(line)
+        with self._change:
+            if self._writer.is_alive():
+                self._lines.append(copied)
+                self._change.notify_all()
+        return len(copied)
+
+    def drain(self, seconds: float = _LAST_SECONDS) -> bool:
+        """Wait until all that was given is written; False where it is not, in time."""
+        with self._change:
+            return self._change.wait_for(lambda: not self._lines or not self._writer.is_alive(), seconds)
+
+    def _write_on(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: bool(self._lines))
+                rest = memoryview(self._lines[0])
+            try:
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+            except OSError:
+                with self._change:
+                    self._lines.clear()
+                return
+            with self._change:
+                self._lines.popleft()
+                self._change.notify_all()
+
+
+def log_from_a_thread() -> None:
+    """Have Airflow's triggerer, run later in this process, run triggers in one whose event loop waits for no log."""
+    from airflow.jobs.triggerer_job_runner import TriggerRunner, TriggerRunnerSupervisor
+    from airflow.sdk.execution_time import supervisor
+    from airflow.sdk.log import configure_logging, reset_logging
+
+    run, sync = TriggerRunnerSupervisor.run_in_process, TriggerRunner.sync_state_to_supervisor
+    channels: list[LogChannel] = []
+
+    def configure(log_fd: int) -> None:
+        """As Airflow's, in the new process."""
+        channels.append(LogChannel(log_fd))
+        reset_logging()  # type: ignore[no-untyped-call]
+        configure_logging(json_output=True, output=channels[-1], sending_to_supervisor=True)
+
+    def run_and_drain() -> Any:
+        atexit.register(lambda: [channel.drain() for channel in channels])
+        return run()  # type: ignore[no-untyped-call]
+
+    async def write_then_sync(runner: Any, finished_ids: list[int]) -> None:
+        for channel in channels:
+            if finished_ids:
+                await asyncio.to_thread(channel.drain)
+        await sync(runner, finished_ids)
+
+    supervisor._configure_logs_over_json_channel = configure
+    TriggerRunnerSupervisor.run_in_process = run_and_drain  # type: ignore[method-assign]
+    TriggerRunner.sync_state_to_supervisor = write_then_sync  # type: ignore[method-assign,assignment]

@@ -1,0 +1,145 @@
+"""Two thousand stages wait in two real triggerers on Postgres; one is killed. What is lost, and what it takes.
+
+The pods are kwok's, and print; their task instances lie in Airflow's database as operators that deferred left them. No
+scheduler runs, so each stays as its trigger hands it over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.bench.figures import Figure
+from tests.bench.scale import LINES, PODS, start_nodes
+from tests.cluster.installation import NAMESPACE, ROOT, prepare_cluster
+from tests.cluster.local.cluster import LocalCluster
+from tests.executors.airflow_parts import Part
+from tests.executors.servers import Postgres
+from tests.waiting import wait_until
+
+from airloom.embedded import processes
+from airloom.embedded.airflow_environment import build_airflow_environ, prepare_airflow
+from airloom.telemetry import SWITCHES
+
+_PROGRAMS = ROOT / ".venv" / "executors" / "bin"
+_RUNNING_SECONDS = 240.0
+"""Longer than it takes to make all pods, and to have them waited for."""
+_DAG_FILE = """\
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+with DAG("many", schedule=None):
+    EmptyOperator(task_id="train")
+"""
+_BLOCKED = re.compile(r"async thread was blocked for ([0-9.]+) seconds")
+
+
+def measure_triggerers() -> Iterator[Figure]:
+    """Lost and doubled hand-overs, whole logs, memory, and how long the event loop was blocked, as Airflow says it."""
+    cluster = LocalCluster(ROOT / "build" / "bench-cluster")
+    cluster.down()
+    with tempfile.TemporaryDirectory(prefix="airloom-bench-") as name, Postgres() as postgres:
+        try:
+            cluster.up(nodes=1)
+            kubeconfig = prepare_cluster(cluster)
+            start_nodes(cluster, _RUNNING_SECONDS)
+            yield from _measure(Path(name), postgres, kubeconfig)
+        finally:
+            cluster.down()
+
+
+def _measure(folder: Path, postgres: Postgres, kubeconfig: Path) -> Iterator[Figure]:
+    environs = {part: _build_environ(folder / part, postgres) for part in ("triggerer-1", "triggerer-2")}
+    environ = environs["triggerer-1"]
+    (folder / "dags").mkdir()
+    (folder / "dags" / "many.py").write_text(_DAG_FILE)
+    subprocess.run([_PROGRAMS / "airflow", "db", "migrate"], env=environ, check=True, capture_output=True)
+    seed = [_PROGRAMS / "python", "-m", "tests.bench.seed_program", folder / "dags", kubeconfig, NAMESPACE, str(PODS)]
+    started = time.monotonic()
+    subprocess.run(seed, env=environ, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    parts = {name: Part(name, folder / name, _PROGRAMS, environs[name]) for name in environs}
+    try:
+        for part in parts.values():
+            part.start()
+        wait_until(
+            lambda: _ask(postgres, "SELECT count(*) FROM trigger WHERE triggerer_id IS NULL") == 0, "all are taken", 180
+        )
+        shares = _ask(postgres, "SELECT min(n) FROM (SELECT count(*) n FROM trigger GROUP BY triggerer_id) shares")
+        survivor = parts["triggerer-2"]
+        parts["triggerer-1"].die()
+        waiting = "SELECT count(*) FROM task_instance WHERE state = 'deferred'"
+        wait_until(lambda: _ask(postgres, waiting, survivor) == 0, "all are handed over", 600)
+        seconds = time.monotonic() - started
+        peak = max(_read_peak(pid) for pid in processes.descendants(survivor.pid))
+        survivor.stop()
+    finally:
+        for part in parts.values():
+            part.die()
+    good = _ask(
+        postgres, "SELECT count(*) FROM task_instance WHERE state = 'scheduled' AND next_kwargs::text LIKE '%answer%'"
+    )
+    blocked = [float(found) for found in _BLOCKED.findall(survivor.log.read_text(errors="replace"))]
+    yield Figure("stages of 2,000 that two triggerers lost, one killed", PODS - good, "", "none", 1, 0)
+    yield Figure("the smaller share of the two", shares, "triggers", "half", PODS / 2, None)
+    yield Figure("logs of 2,000 that lack a line or have one twice", _count_faulty_logs(folder), "", "none", 1, 0)
+    yield Figure("memory of the triggerer that took all, a pod", peak / PODS / 1e3, "kB", "limit", 250, 1)
+    yield Figure("its event loop, blocked the longest", max(blocked, default=0.0), "s", "limit", 5, 1)
+    yield Figure(f"2,000 pods of {_RUNNING_SECONDS:g} s, in all", seconds, "s", "limit", 600, 1)
+
+
+def _build_environ(folder: Path, postgres: Postgres) -> Mapping[str, str]:
+    home = folder / "airflow"
+    home.mkdir(parents=True)
+    first = folder.with_name("triggerer-1") / "airflow" / "secrets.json"
+    if home != first.parent:
+        shutil.copy(first, home)  # what one encrypts, all read
+    prepare_airflow(home)
+    bundles = [{"name": "bench", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(folder.parent / "dags"), "refresh_interval": 300}}]  # fmt: skip
+    return {
+        **os.environ,
+        **SWITCHES,
+        **build_airflow_environ(home, 1, None),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url,
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "AIRFLOW__TRIGGERER__CAPACITY": str(PODS),
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+        "AIRLOOM_HOME": str(folder),
+    }
+
+
+def _ask(postgres: Postgres, query: str, *parts: Part) -> int:
+    """The number that a query gives, while these parts run."""
+    for part in parts:
+        assert not part.has_ended, part.tail()
+    return int(postgres.ask(query) or 0)
+
+
+def _read_peak(pid: int) -> int:
+    """Bytes that a process has held at most."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _count_faulty_logs(folder: Path) -> int:
+    """Stages whose lines, over the logs of both triggerers, are not each there exactly once."""
+    lines: dict[str, list[str]] = {}
+    for path in folder.glob("triggerer-*/logs/**/*.trigger.*.log"):
+        found = lines.setdefault(str(path.relative_to(folder).parent).partition("/")[2], [])
+        found += [json.loads(line)["event"] for line in path.read_text().splitlines()]
+    wanted = sorted(LINES)
+    whole = sum(sorted(line for line in each if line.startswith("line ")) == wanted for each in lines.values())
+    return PODS - whole

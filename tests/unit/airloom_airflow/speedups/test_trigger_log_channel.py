@@ -1,0 +1,90 @@
+"""Triggers log though nobody reads; what they logged comes whole, in order, once somebody does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from airloom_airflow.speedups import switch, triggerer
+from airloom_airflow.speedups.trigger_log_channel import LogChannel, log_from_a_thread
+
+LINES = [b"line %d of a trigger that says a lot: %s\n" % (number, b"x" * 500) for number in range(5000)]
+
+
+def read_all(reader: socket.socket, into: list[bytes]) -> None:
+    while piece := reader.recv(1 << 16):
+        into.append(piece)
+
+
+def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
+    writer, reader = socket.socketpair()
+    channel = LogChannel(writer.fileno())
+    assert [channel.write(line) for line in LINES] == [len(line) for line in LINES]  # would stand still if it waited
+    assert not channel.drain(0.1)
+    got: list[bytes] = []
+    reading = threading.Thread(target=read_all, args=(reader, got))
+    reading.start()
+    assert channel.drain(30)
+    writer.close()
+    reading.join()
+    assert b"".join(got) == b"".join(LINES)
+
+
+def test_a_line_larger_than_the_socket_comes_whole() -> None:
+    writer, reader = socket.socketpair()
+    channel = LogChannel(writer.fileno())
+    large = os.urandom(5 << 20)
+    channel.write(large)
+    got: list[bytes] = []
+    reading = threading.Thread(target=read_all, args=(reader, got))
+    reading.start()
+    assert channel.drain(30)
+    writer.close()
+    reading.join()
+    assert b"".join(got) == large
+
+
+def test_a_reader_that_is_gone_stops_nobody() -> None:
+    writer, reader = socket.socketpair()
+    channel = LogChannel(writer.fileno())
+    reader.close()
+    for line in LINES:
+        channel.write(line)
+    assert channel.drain(30)
+
+
+@pytest.mark.skipif(switch.version("apache-airflow-core") not in triggerer.TESTED, reason="off here")
+def test_a_triggers_end_is_told_after_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Airflow's own parts around it: the supervisor closes a trigger's log when it is told of its end."""
+    from airflow.jobs.triggerer_job_runner import TriggerRunner, TriggerRunnerSupervisor
+    from airflow.sdk import log as airflow_log
+    from airflow.sdk.execution_time import supervisor
+
+    writer, reader = socket.socketpair()
+    got: list[bytes] = []
+
+    async def sync(runner: Any, finished_ids: list[int]) -> None:
+        told.append((finished_ids, outputs[0].drain(0)))
+
+    told: list[tuple[list[int], bool]] = []
+    monkeypatch.setattr(TriggerRunner, "sync_state_to_supervisor", sync)
+    monkeypatch.setattr(TriggerRunnerSupervisor, "run_in_process", TriggerRunnerSupervisor.run_in_process)
+    monkeypatch.setattr(supervisor, "_configure_logs_over_json_channel", None)
+    outputs: list[LogChannel] = []
+    monkeypatch.setattr(airflow_log, "configure_logging", lambda output, **_: outputs.append(output))
+    monkeypatch.setattr(airflow_log, "reset_logging", lambda: None)
+    log_from_a_thread()
+    supervisor._configure_logs_over_json_channel(writer.fileno())
+    reading = threading.Thread(target=read_all, args=(reader, got))
+    for line in LINES:
+        outputs[0].write(line)
+    reading.start()
+    asyncio.run(TriggerRunner.sync_state_to_supervisor(None, [7]))  # type: ignore[arg-type]
+    assert told == [([7], True)]
+    writer.close()
+    reading.join()
