@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.fakes.models import MemoryRegistry, MemoryTracker
 
 from airloom.adapters.mlflow import MlflowExperimentTracker, MlflowModelRegistry
+from airloom.adapters.mlflow.connection import require_mlflow
 from airloom.errors import AirloomError, ConfigError, DataError, UnavailableError
 from airloom.prediction import predict
 
@@ -30,7 +32,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         return Pair(tracker, MemoryRegistry(tracker))
     folder = tmp_path_factory.mktemp("mlflow")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    return Pair(MlflowExperimentTracker(uri), MlflowModelRegistry(uri))
+    return Pair(MlflowExperimentTracker(uri, folder), MlflowModelRegistry(uri))
 
 
 def train(pair: Pair, experiment: str) -> tuple[str, str]:
@@ -109,16 +111,31 @@ def test_an_unknown_run_is_refused(pair: Pair) -> None:
         pair.tracker.tag("0" * 32, {"a": "b"})
 
 
-def test_mlflow_away_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_away_is_transient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     address = "http://127.0.0.1:9"  # the discard port: nothing listens
-    with pytest.raises(UnavailableError, match="does not answer"):
+    with pytest.raises(UnavailableError, match=r"does not answer .*AIRLOOM_TRACKING_URI"):
         MlflowModelRegistry(address).find("t.x", "champion")
     with (
         pytest.raises(UnavailableError, match="does not answer"),
-        MlflowExperimentTracker(address).start_run("t.x", "run", {}),
+        MlflowExperimentTracker(address, tmp_path).start_run("t.x", "run", {}),
     ):
         pass
+
+
+def test_models_that_lie_with_a_server_are_refused_with_the_remedy_where_only_its_database_is_given(
+    tmp_path: Any,
+) -> None:
+    tracker = MlflowExperimentTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    made = require_mlflow().MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    made.create_experiment("t.served", artifact_location="mlflow-artifacts:/1")  # as its server makes it
+    frame = pd.DataFrame({"x": [0.0, 1.0]})
+    model = LogisticRegression().fit(frame, [False, True])
+    with (
+        tracker.start_run("t.served", "run", {}) as run,
+        pytest.raises(ConfigError, match=r"set AIRLOOM_TRACKING_URI to .* http://"),
+    ):
+        run.log_model(model, frame, [False, True], METADATA)
 
 
 def test_mlflow_file_stores_are_refused_with_the_remedy(tmp_path: Any) -> None:

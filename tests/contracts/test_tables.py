@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import logging
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,10 @@ import duckdb
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter
+from tests.waiting import wait_until
 
-from airloom.adapters.duckdb import DuckdbTables
-from airloom.errors import ConfigError, DataError, UserCodeError
+from airloom.adapters.duckdb import DuckdbTables, database
+from airloom.errors import ConfigError, DataError, UnavailableError, UserCodeError
 from airloom.ports import Tables
 from airloom.spec.sources import Sink, Source
 
@@ -55,7 +61,7 @@ def zipped(path: Path) -> Path:
 @pytest.mark.parametrize("write", [plain, gzipped, zipped])
 def test_csv_is_read_with_its_types_and_its_gaps(tables: Tables, tmp_path: Path, write: Callable[[Path], Path]) -> None:
     path = write(tmp_path / "rows.csv")
-    frame = tables.load(source(type="csv", path=path.name))
+    frame = tables.load(source(type="csv", path=path.name), "rows")
     assert frame["id"].tolist() == [1, 2, 3]
     assert frame["x"].dtype == "float64"
     assert frame["x"].isna().tolist() == [False, True, True]
@@ -64,28 +70,28 @@ def test_csv_is_read_with_its_types_and_its_gaps(tables: Tables, tmp_path: Path,
 
 def test_a_file_without_a_header_takes_the_names_that_it_is_given(tables: Tables, tmp_path: Path) -> None:
     (tmp_path / "bare.csv").write_text("made by hand\n1,2\n3,4\n")
-    frame = tables.load(source(type="csv", path="bare.csv", columns=["a", "b"], skip_rows=1))
+    frame = tables.load(source(type="csv", path="bare.csv", columns=["a", "b"], skip_rows=1), "rows")
     assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
 
 
 def test_a_packages_data_is_read_without_running_its_code(tables: Tables) -> None:
-    frame = tables.load(source(type="package", package="sklearn.datasets.data", path="iris.csv", skip_rows=0))
+    frame = tables.load(source(type="package", package="sklearn.datasets.data", path="iris.csv", skip_rows=0), "rows")
     assert len(frame) == 150
     with pytest.raises(DataError, match="leaves the package"):
-        tables.load(source(type="package", package="sklearn.datasets", path="../../pandas/__init__.py"))
+        tables.load(source(type="package", package="sklearn.datasets", path="../../pandas/__init__.py"), "rows")
     with pytest.raises(DataError, match="no package 'nowhere_to_be_found'"):
-        tables.load(source(type="package", package="nowhere_to_be_found", path="x.csv"))
+        tables.load(source(type="package", package="nowhere_to_be_found", path="x.csv"), "rows")
 
 
 def test_batches_are_read_as_one_and_a_new_one_is_a_new_identity(tables: Tables, tmp_path: Path) -> None:
     batches = source(type="batches", path="day-*.parquet")
     for day in (2, 1):
         pd.DataFrame({"day": [day]}).to_parquet(tmp_path / f"day-{day}.parquet")
-    before = tables.identify(batches)
-    assert tables.load(batches)["day"].tolist() == [1, 2]
-    assert tables.identify(batches) == before
+    before = tables.identify(batches, "rows")
+    assert tables.load(batches, "rows")["day"].tolist() == [1, 2]
+    assert tables.identify(batches, "rows") == before
     pd.DataFrame({"day": [3]}).to_parquet(tmp_path / "day-3.parquet")
-    assert tables.identify(batches) != before
+    assert tables.identify(batches, "rows") != before
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_batches_of_another_shape_are_told_by_file_and_column(
     pd.DataFrame({"a": [1], "b": ["x"]}).to_parquet(tmp_path / "day-1.parquet")
     second.to_parquet(tmp_path / "day-2.parquet")
     with pytest.raises(DataError, match=message):
-        tables.load(source(type="batches", path="day-*.parquet"))
+        tables.load(source(type="batches", path="day-*.parquet"), "rows")
 
 
 def test_a_database_is_read_and_its_secret_address_never_told(tables: Tables, tmp_path: Path) -> None:
@@ -110,13 +116,13 @@ def test_a_database_is_read_and_its_secret_address_never_told(tables: Tables, tm
     with duckdb.connect(str(tmp_path / "secret" / "w.duckdb")) as database:
         database.execute("CREATE TABLE t AS SELECT 1 AS a UNION ALL SELECT 2")
     found = source(type="sql", query="SELECT a FROM t ORDER BY a", database={"secret": "WAREHOUSE"})
-    assert tables.load(found)["a"].tolist() == [1, 2]
+    assert tables.load(found, "rows")["a"].tolist() == [1, 2]
     broken = source(type="sql", query="SELECT b FROM nowhere", database={"secret": "WAREHOUSE"})
     with pytest.raises(UserCodeError, match="its query fails on the secret WAREHOUSE") as raised:
-        tables.load(broken)
+        tables.load(broken, "rows")
     assert str(tmp_path / "secret") not in str(raised.value)
     with pytest.raises(ConfigError, match="no database"):
-        tables.load(source(type="sql", query="SELECT 1", database="absent.duckdb"))
+        tables.load(source(type="sql", query="SELECT 1", database="absent.duckdb"), "rows")
 
 
 def test_queries_join_sources_into_files_that_are_the_same_each_time(tables: Tables, tmp_path: Path) -> None:
@@ -153,8 +159,16 @@ def test_a_faulty_file_is_told_by_source_and_path(
     if content is not None:
         (tmp_path / path).write_bytes(content)
     kind = "parquet" if path.endswith(".parquet") else "csv"
-    with pytest.raises(DataError, match=message):
-        tables.load(source(type=kind, path=path))
+    with pytest.raises(DataError, match=f"^source 'rows'.*{message}"):
+        tables.load(source(type=kind, path=path), "rows")
+
+
+def test_columns_of_a_query_are_known_without_running_it(tables: Tables, tmp_path: Path) -> None:
+    plain(tmp_path / "rows.csv")
+    sources = {"rows": source(type="csv", path="rows.csv")}
+    assert tables.list_columns(sources, "SELECT id, error('it was run') AS y FROM rows", "data.query") == ("id", "y")
+    with pytest.raises(UserCodeError, match=r"^data\.query does not run"):
+        tables.list_columns(sources, "SELECT nothing FROM rows", "data.query")
 
 
 def test_a_frame_is_written_with_the_same_bytes_each_time(tables: Tables, tmp_path: Path) -> None:
@@ -184,3 +198,62 @@ def test_a_repeated_run_replaces_its_own_rows_in_a_table(tables: Tables, tmp_pat
     with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as database:
         rows = database.execute("SELECT p, airloom_run_id FROM scores ORDER BY p").fetchall()
     assert rows == [(0.3, "run-2"), (0.4, "run-1")]
+
+
+HOLD = """\
+import sys, duckdb
+with duckdb.connect(sys.argv[1]) as database:
+    database.execute("CREATE TABLE IF NOT EXISTS held AS SELECT 1 AS x")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[Callable[[], None]]:
+    """Another process that has a database file open to write, until what this gives is called."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        yield other.stdin.close
+        other.stdin.close()
+
+
+def publish(tables: Tables) -> str:
+    place = sink(type="sql", database={"secret": "WAREHOUSE"}, table="scores")
+    return tables.publish(pd.DataFrame({"p": [0.5]}), place, "run-1")
+
+
+def read_held(tables: Tables) -> list[int]:
+    held = source(type="sql", database={"secret": "WAREHOUSE"}, query="FROM held")
+    return tables.load(held, "rows")["x"].tolist()
+
+
+@pytest.mark.parametrize(("use", "answer"), [(publish, "(secret)#scores"), (read_held, [1])])
+def test_a_database_that_another_process_writes_to_is_waited_for_and_the_wait_is_logged(
+    tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture, use: Callable[[Tables], Any], answer: Any
+) -> None:
+    caplog.set_level(logging.INFO, "airloom.adapters.duckdb")
+    (tmp_path / "secret").mkdir()
+    with hold(tmp_path / "secret" / "w.duckdb") as let_go, ThreadPoolExecutor(1) as pool:
+        used = pool.submit(use, tables)
+        wait_until(lambda: "is held by process" in caplog.text, "the wait is logged")
+        assert not used.done()
+        let_go()
+        assert used.result(60) == answer
+    assert "is free after" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
+@pytest.mark.parametrize("use", [publish, read_held])
+def test_a_database_that_another_process_keeps_is_given_up_as_a_passing_fault(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Tables], Any]
+) -> None:
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.3)
+    (tmp_path / "secret").mkdir()
+    with hold(tmp_path / "secret" / "w.duckdb"), pytest.raises(UnavailableError, match="was held by process") as told:
+        use(tables)
+    assert str(tmp_path) not in str(told.value)

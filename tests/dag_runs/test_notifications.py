@@ -77,7 +77,7 @@ def test_a_breach_and_a_promotion_are_told_and_a_calm_run_is_not(dags: Callable[
     made["train"].test()
     assert mailbox.subjects == []
     facts = {"breached": True, "drift_id": "d1", "reason": "the season turned", "model_version": "3"}
-    instruct(made["monitor"], facts={"monitor": facts, "promote": {"model_version": "4"}})
+    instruct(made["monitor"], facts={"monitor": facts, "promote": {"model_version": "4", "became_champion": True}})
     made["monitor"].test()
     made["promote"].test()
     assert mailbox.subjects == [
@@ -86,11 +86,20 @@ def test_a_breach_and_a_promotion_are_told_and_a_calm_run_is_not(dags: Callable[
     ]
 
 
+def test_a_version_that_was_champion_already_is_no_promotion(dags: Callable[..., dict[str, DAG]], mailbox: Mailbox):
+    promote = dags("settled", FULL + ALL)["promote"]
+    instruct(promote, facts={"promote": {"model_version": "4", "became_champion": False}})
+    promote.test()
+    assert mailbox.subjects == []
+
+
 def test_a_notifier_that_cannot_be_loaded_costs_the_run_nothing_and_is_logged(
     dags: Callable[..., dict[str, DAG]], caplog: pytest.LogCaptureFixture, capsys: Any
 ):
     text = FULL + "  notify: {{promotion: [{{notifier: nowhere.to_be.Found}}]}}\n"
-    run = dags("lonely", text)["promote"].test()
+    promote = dags("lonely", text)["promote"]
+    instruct(promote, facts={"promote": {"became_champion": True}})
+    run = promote.test()
     assert {str(task.state) for task in run.get_task_instances()} == {"success"}
     told = capsys.readouterr()
     assert "nowhere.to_be.Found cannot be loaded" in caplog.text + told.out + told.err

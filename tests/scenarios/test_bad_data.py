@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from tests.scenarios.conftest import Bank, make_loans
+from tests.scenarios.conftest import TEXT, Bank, make_loans
 
 from airloom.protocol import StageResult
 
@@ -25,7 +25,7 @@ def rewrite(bank: Bank, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
 
 def test_a_missing_source_is_told_with_its_path(bank: Bank) -> None:
     (bank.folder / "loans.csv").unlink()
-    expect_failure(bank.run("ingest", "r"), "loans", str(bank.folder / "loans.csv"))
+    expect_failure(bank.run("ingest", "r"), "source 'loans'", str(bank.folder / "loans.csv"))
 
 
 def test_an_empty_source_is_told(bank: Bank) -> None:
@@ -41,6 +41,35 @@ def test_a_file_of_no_bytes_is_told(bank: Bank) -> None:
 def test_a_column_that_is_not_there_is_told_with_those_that_are(bank: Bank) -> None:
     rewrite(bank, lambda rows: rows.drop(columns="debt"))
     expect_failure(bank.run("ingest", "r"), "debt", "income")
+
+
+@pytest.mark.parametrize("window", ["", ", window_days: 3"])
+def test_a_timestamp_that_is_no_column_is_told_by_its_key(bank: Bank, window: str) -> None:
+    bank.change("    key: [id]\n", f"    key: [id]\n    timestamp: decided{window.replace(', ', chr(10) + '    ')}\n")
+    expect_failure(bank.run("ingest", "r"), "data.timestamp names decided", "income")
+
+
+def test_a_key_that_is_no_column_is_told_by_its_key(bank: Bank) -> None:
+    bank.change("key: [id]", "key: [number]")
+    expect_failure(bank.run("ingest", "r"), "data.key names number", "income")
+
+
+def test_a_query_that_does_not_run_is_told_by_its_key(bank: Bank) -> None:
+    bank.change("    key: [id]\n", "    key: [id]\n    query: SELECT nothing FROM loans\n")
+    expect_failure(bank.run("ingest", "r"), "data.query does not run", "nothing")
+
+
+def test_a_column_that_a_view_lacks_is_told_by_the_view(bank: Bank) -> None:
+    bank.change("  train:", "  features: {views: {loans: {entity: id, columns: [wealth]}}}\n  train:")
+    expect_failure(bank.run("ingest", "r"), "features.views.loans names wealth", "income")
+
+
+def test_a_missing_source_of_a_scoring_is_told_by_its_key(bank: Bank) -> None:
+    score = "  score: {source: {type: csv, path: absent.csv}, sink: {type: parquet, path: scores.parquet}}\n"
+    bank.write(TEXT + score)
+    bank.train("r")
+    bank.run("promote", "p")
+    expect_failure(bank.run("score", "s"), "score.source", "absent.csv")
 
 
 def test_a_column_that_has_become_text_fails_its_expectation(bank: Bank) -> None:

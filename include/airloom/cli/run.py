@@ -1,4 +1,7 @@
-"""`airloom run`: a pipeline's stages in the order of its plan, each a process of its own, without Airflow."""
+"""`airloom run`: a pipeline's stages in the order of its plan, each a process of its own, without Airflow.
+
+Where the installation's embedded runtime runs, its MLflow and its gateway are theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import secrets
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from airloom.cli.console import Console
+from airloom.embedded.runtime import join_running
 from airloom.errors import AirloomError, ConfigError
 from airloom.protocol import StageContext, StageResult
 from airloom.protocol.context import result_uri
@@ -35,7 +40,8 @@ _KEPT_LINES = 400
 def run(arguments: list[str]) -> int:
     """Run the stages; 0 when all succeeded, else 1."""
     options = _parse(arguments)
-    settings = load_settings()
+    environ = join_running(os.environ)
+    settings = load_settings(environ)
     root = find_root(options.file)
     pipeline = load_pipeline(options.file, root, options.environment or settings.environment)
     plan = _find_plan(pipeline, options.family)
@@ -46,7 +52,7 @@ def run(arguments: list[str]) -> int:
     settings.home.mkdir(parents=True, exist_ok=True)
     params = check_parameters(plan.family, dict(options.param))
     seen = apply_parameters(pipeline, plan.family, params)
-    local = LocalRun(seen, settings, params=params, verbose=options.verbose)
+    local = LocalRun(seen, settings, environ, params=params, verbose=options.verbose)
     local.console.print(f"[bold]{pipeline.full_name}[/bold] {options.family}, run {local.run_id}", highlight=False)
     done = True
     for stage in stages:
@@ -63,6 +69,7 @@ class LocalRun:
 
     pipeline: Pipeline
     settings: Settings
+    environ: Mapping[str, str]
     params: dict[str, JsonValue]
     verbose: bool
     console: Console = field(default_factory=lambda: Console(soft_wrap=not sys.stdout.isatty()))
@@ -82,9 +89,9 @@ class LocalRun:
                     context,
                     python=sys.executable,
                     host=self.settings.stage_host,
-                    environ=os.environ,
+                    environ=self.environ,
                     log=self._print_line if self.verbose else lines.append,
-                    cpu_threads=int(os.environ.get("AIRLOOM_STAGE_CPU_THREADS") or os.cpu_count() or 1),
+                    cpu_threads=int(self.environ.get("AIRLOOM_STAGE_CPU_THREADS") or os.cpu_count() or 1),
                 ).result_uri
             except (StageFailedError, StageInterruptedError) as error:
                 failure, published = error, error.pointer.result_uri

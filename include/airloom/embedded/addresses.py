@@ -64,6 +64,18 @@ def choose_addresses(environ: Mapping[str, str] = os.environ) -> Addresses:
     return Addresses(**chosen)
 
 
+def spell_addresses(addresses: Addresses, environ: Mapping[str, str]) -> dict[str, str]:
+    """The addresses as the variables that `load_settings` reads; no proxy of `environ` stands before them."""
+    given = filter(None, environ.get("NO_PROXY", environ.get("no_proxy", "")).split(","))
+    unproxied = ",".join(dict.fromkeys((*given, _LOOPBACK, "localhost", host_of(addresses.mlflow))))
+    return {
+        "AIRLOOM_TRACKING_URI": addresses.mlflow,
+        "AIRLOOM_GATEWAY_URL": addresses.gateway,
+        "NO_PROXY": unproxied,
+        "no_proxy": unproxied,
+    }
+
+
 def port_of(address: str) -> int:
     """The port of one address."""
     return int(address.rpartition(":")[2])

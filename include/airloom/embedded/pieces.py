@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from airloom.embedded.addresses import Addresses, host_of, port_of
+from airloom.embedded.addresses import Addresses, host_of, port_of, spell_addresses
 from airloom.embedded.airflow_environment import build_airflow_environ, find_airflow, prepare_airflow
 from airloom.settings import Settings
 from airloom.telemetry import SWITCHES
@@ -171,7 +171,6 @@ def _build_environ(settings: Settings, addresses: Addresses, environ: Mapping[st
         for name, value in environ.items()
         if not name.startswith(("AIRFLOW_", "MLFLOW_")) and name != "PYTHONDONTWRITEBYTECODE"
     }
-    unproxied = ",".join(sorted({"127.0.0.1", "localhost", host_of(addresses.mlflow)}))
     return {
         **kept,
         **SWITCHES,
@@ -179,16 +178,13 @@ def _build_environ(settings: Settings, addresses: Addresses, environ: Mapping[st
         "AIRLOOM_DATA_ROOT": str(settings.data_root),
         "AIRLOOM_PIPELINES": str(settings.pipelines),
         "AIRLOOM_ARTIFACTS_URI": settings.artifacts_uri,
-        "AIRLOOM_TRACKING_URI": addresses.mlflow,
-        "AIRLOOM_GATEWAY_URL": addresses.gateway,
         "AIRLOOM_LINEAGE_PATH": str(settings.lineage_path or ""),
         "AIRLOOM_STAGE_HOST": str(_find_socket(settings)),
         "AIRLOOM_ENVIRONMENT": settings.environment or "",
         "AIRLOOM_STAGE_PYTHON": sys.executable,
         "AIRLOOM_STAGE_CPU_THREADS": environ.get("AIRLOOM_STAGE_CPU_THREADS", "1"),
         "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": unproxied,
-        "no_proxy": unproxied,
+        **spell_addresses(addresses, environ),
     }
 
 

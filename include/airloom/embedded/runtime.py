@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO
 
 from airloom.embedded import processes
-from airloom.embedded.addresses import Addresses, choose_addresses
+from airloom.embedded.addresses import Addresses, choose_addresses, spell_addresses
 from airloom.embedded.airflow_api import AirflowApi
 from airloom.embedded.airflow_environment import USER, load_secrets
 from airloom.embedded.state import RuntimeState, log_path, read_state, state_path
 from airloom.embedded.supervisor import LET_GO
 from airloom.errors import ConfigError, UnavailableError
-from airloom.settings import Settings
+from airloom.settings import Settings, load_settings
 
 _POLL_SECONDS = 0.1
 _STOP_LIMIT_SECONDS = 60
@@ -153,6 +153,19 @@ class Runtime:
             with contextlib.suppress(OSError):
                 self._lifeline.close()
             self._lifeline = None
+
+
+def join_running(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment with the addresses of the installation's runtime, where it runs; those that it names itself stay.
+
+    Errors:
+        ConfigError: its settings are wrong.
+    """
+    state = Runtime(load_settings(environ)).state
+    if state is None:
+        return dict(environ)
+    given = {name: value for name, value in environ.items() if name.upper() != "NO_PROXY"}
+    return {**spell_addresses(state.addresses, environ), **given}
 
 
 def spell(settings: Settings) -> dict[str, str]:

@@ -49,7 +49,7 @@ class ExperimentTracker(Protocol):
         """The fitted estimator.
 
         Errors:
-            DataError: there is no such model.
+            DataError: there is no such model. UserCodeError: the code of its class is not to be found here.
         """
         ...
 

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 class Tables(Protocol):
     """Errors of every method: DataError where data is missing, empty, or not what was declared; UserCodeError for
-    SQL that does not run; ConfigError for a database or secret that is not there."""
+    SQL that does not run; ConfigError for a database or secret that is not there; UnavailableError for a database that
+    another process keeps to itself."""
 
-    def identify(self, source: Source) -> str:
+    def identify(self, source: Source, name: str) -> str:
         """Hex digest of what the source holds now; the same content gives the same digest.
 
         Files count by their bytes; a SQL source by its query and its rows.
+
+        Args:
+            name: the source's in the pipeline file, for messages.
         """
         ...
 
@@ -29,6 +33,15 @@ class Tables(Protocol):
         Args:
             queries: DuckDB SQL by name of the result.
             folder: where the files are written.
+        """
+        ...
+
+    def list_columns(self, sources: Mapping[str, Source], query: str, name: str) -> tuple[str, ...]:
+        """The columns that a query gives, which is not run.
+
+        Args:
+            query: DuckDB SQL with the sources as tables.
+            name: of the query in the pipeline file, for messages.
         """
         ...
 
@@ -46,8 +59,12 @@ class Tables(Protocol):
         """Write a Parquet file; the same frame gives the same bytes."""
         ...
 
-    def load(self, source: Source) -> pd.DataFrame:
-        """All rows of one source."""
+    def load(self, source: Source, name: str) -> pd.DataFrame:
+        """All rows of one source.
+
+        Args:
+            name: the source's in the pipeline file, for messages.
+        """
         ...
 
     def publish(self, frame: pd.DataFrame, sink: Sink, run_id: str) -> str:

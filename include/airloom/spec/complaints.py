@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from airloom.spec.document import Key, shorten
+from airloom.spec.section import MOMENT, MisfitError
 
 PATTERNS = {
+    MOMENT: "give a time as ISO 8601 has it, such as 2026-01-31T00:00:00Z",
     r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$": (
         "give lower-case words and digits joined by single _ or -, starting with a letter, such as flight_delay; "
         "no dots, slashes or spaces"
@@ -84,7 +86,8 @@ def build_complaints(model: type[BaseModel], data: Any, errors: list[ErrorDetail
         elif kind == "missing":
             yield Complaint(path, f"{str(path[-1])!r} is missing{_meaning(owner, path[-1])}; add it", True)
         elif kind == "value_error":
-            yield Complaint(path, str(context["error"]), True)
+            told = context["error"]
+            yield Complaint((*path, *told.path) if isinstance(told, MisfitError) else path, str(told), True)
         elif kind == "union_tag_not_found":
             yield Complaint(path, "'type' is missing" + _types_of(owner), True)
         elif kind == "union_tag_invalid":

@@ -21,6 +21,7 @@ from airloom.errors import Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, Key, Place, join_path, load_document, shorten
 from airloom.spec.file_names import refuse_name, show_name
+from airloom.spec.idle import find_idle
 from airloom.spec.pipeline import Pipeline
 
 DEFAULTS_FILE = "defaults.yaml"
@@ -134,6 +135,9 @@ def _check(layers: list[_Layer], path: Path, team: str | None, given: bool) -> _
             message = f"given {pipeline.metadata.team!r}, but the file lies in {team!r}; move it, or leave team out"
             complaints.append(Complaint(("metadata", "team"), message, False))
     told = [_place(complaint, layers, path) for complaint in complaints]
+    if pipeline is not None:
+        idle = (_place(complaint, layers, path) for complaint in find_idle(pipeline))
+        told += [(finding, overlay) for finding, overlay in idle if finding.file == layers[-1].document.file]
     return _Checked(
         pipeline, tuple(finding for finding, _ in told), frozenset(finding for finding, overlay in told if overlay)
     )

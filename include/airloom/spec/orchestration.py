@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from airloom.spec.cron import Cron
-from airloom.spec.section import MAX_INTEGER, DottedPath, Seconds, Section
+from airloom.spec.section import MAX_INTEGER, DottedPath, MisfitError, Seconds, Section
 
 Family = Literal["train", "features", "score", "monitor", "promote", "rollback"]
 """The DAG families, in the order in which they are shown."""
@@ -60,6 +60,10 @@ class Schedule(Section):
     def _starts_something(self) -> Self:
         if not (self.cron or self.assets or self.aliases):
             raise ValueError("a schedule needs cron, assets or aliases; leave the schedule out to start by hand")
+        if self.when == "all" and not (self.assets or self.aliases):
+            raise MisfitError(
+                "when: all is of assets and aliases, and none is given; list some, or take it out", "when"
+            )
         return self
 
 

@@ -23,11 +23,11 @@ from airloom.spec.document import join_path
 from airloom.spec.orchestration import FAMILIES, Family
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import build_plan, dag_id
-from airloom.spec.section import Days, Section
+from airloom.spec.section import MOMENT, Days, Section
 from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, Sink, SqlSink
 
-Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""ISO 8601; without a time zone UTC is meant."""
+Moment = Annotated[str, StringConstraints(pattern=MOMENT), Field(json_schema_extra={"format": "date-time"})]
+"""ISO 8601; without a time zone UTC is meant. The format is for web forms: Airflow does not check it."""
 
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+$")]
 """A model version's number, as text."""

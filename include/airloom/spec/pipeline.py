@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from airloom.spec.cron import Cron
 from airloom.spec.orchestration import Airflow, Notify, Schedule
-from airloom.spec.section import MAX_INTEGER, Days, DottedPath, Hours, Minutes, Name, Seconds, Section
+from airloom.spec.section import MAX_INTEGER, Days, DottedPath, Hours, Minutes, MisfitError, Name, Seconds, Section
 from airloom.spec.sources import Sink, Source
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -55,7 +55,7 @@ class Data(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.window_days is not None and self.timestamp is None:
-            raise ValueError("window_days needs timestamp: name the column with the event time")
+            raise MisfitError("window_days needs timestamp: name the column with the event time", "window_days")
         for expectation in self.expectations:
             if len(expectation) != 1 or not next(iter(expectation)).startswith("expect_"):
                 raise ValueError(f"an expectation is one `expect_…: {{arguments}}` pair, not {sorted(expectation)!r}")
@@ -334,16 +334,20 @@ class Spec(Section):
     def _sections_fit(self) -> Self:
         columns = {*self.data.key, self.data.timestamp}
         if self.train.target in columns:
-            raise ValueError(f"train.target {self.train.target!r} is data.key or data.timestamp too")
+            message = f"train.target {self.train.target!r} is data.key or data.timestamp too"
+            raise MisfitError(message, "train", "target")
         if self.gates and (self.gates.thresholds or self.gates.champion) and self.evaluate is None:
-            raise ValueError("gates need evaluate: add an evaluate section (it may be empty: `evaluate: {}`)")
+            raise MisfitError("gates need evaluate: add an evaluate section (it may be empty: `evaluate: {}`)", "gates")
         if self.monitor and self.monitor.ground_truth and not self.data.key:
-            raise ValueError("monitor.ground_truth needs data.key: the columns that join outcomes to predictions")
+            message = "monitor.ground_truth needs data.key: the columns that join outcomes to predictions"
+            raise MisfitError(message, "monitor", "ground_truth")
         if self.score and self.score.window_days is not None and self.data.timestamp is None:
-            raise ValueError("score.window_days needs data.timestamp: name the column with the event time")
+            message = "score.window_days needs data.timestamp: name the column with the event time"
+            raise MisfitError(message, "score", "window_days")
         timed = [family for family, options in self.airflow.dags.items() if options.deadline_seconds is not None]
         if timed and not self.notify.late:
-            raise ValueError(f"deadline_seconds of {', '.join(timed)} calls nobody: list notifiers under notify.late")
+            message = f"deadline_seconds of {', '.join(timed)} calls nobody: list notifiers under notify.late"
+            raise MisfitError(message, "airflow", "dags", timed[0], "deadline_seconds")
         return self
 
 

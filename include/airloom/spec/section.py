@@ -15,6 +15,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)
 DottedPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
 """A class by its module and name."""
 
+_DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_TIME = r"([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d([.,]\d+)?)?)?(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)?"
+MOMENT = rf"^{_DATE}([T ]{_TIME})?$"
+"""A date or time of ISO 8601, with separators."""
+
 Days = Annotated[float, Field(le=36_500)]
 Hours = Annotated[float, Field(le=876_000)]
 Minutes = Annotated[float, Field(le=52_560_000)]
@@ -24,6 +29,19 @@ or a database knows."""
 
 MAX_INTEGER = 2_147_483_647
 """The largest whole number of Airflow's database."""
+
+
+class MisfitError(ValueError):
+    """A section's validator raises it of one value that does not fit the others.
+
+    Args:
+        message: what was given, what is allowed, what to do.
+        path: keys from the section to that value.
+    """
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Section(BaseModel):

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from airloom.errors import UserCodeError
+from airloom.own_code import make_importable
 from airloom.prediction import FeatureType
 from airloom.spec.pipeline import Train
 
@@ -27,13 +27,14 @@ _MOST_CATEGORIES = 254
 """Histogram gradient boosting takes 255, one is for the rare."""
 
 
-def build_estimator(train: Train, types: Mapping[str, FeatureType]) -> Any:
-    """The pipeline's estimator with what must stand before it.
+def build_estimator(train: Train, types: Mapping[str, FeatureType], data_root: Path) -> Any:
+    """The pipeline's estimator with what must stand before it; its class is looked up below the data root too.
 
     Errors:
         UserCodeError: there is no such class, it is no estimator of the task, or it refuses the parameters.
     """
     assert train.estimator is not None
+    make_importable(data_root)
     estimator = make_estimator(load_class(train.estimator), train)
     text = [name for name, kind in types.items() if kind == "text"]
     numbers = [name for name, kind in types.items() if kind == "number"]
@@ -62,8 +63,7 @@ def load_entrypoint(entrypoint: str, data_root: Path) -> Any:
         UserCodeError: there is no such module or function.
     """
     module_name, _, name = entrypoint.partition(":")
-    if str(data_root) not in sys.path:
-        sys.path.insert(0, str(data_root))
+    make_importable(data_root)
     try:
         function = getattr(importlib.import_module(module_name), name)
     except ImportError as error:
@@ -81,13 +81,17 @@ def load_entrypoint(entrypoint: str, data_root: Path) -> Any:
 
 
 def find_code(train: Train, data_root: Path) -> Path | None:
-    """The file with the user's entry point, without running it; None for an estimator or where there is none."""
+    """The file with the user's entry point or estimator, without running it; None for an installed estimator, or where
+    there is none."""
+    named = train.entrypoint or train.estimator
+    assert named is not None
+    module = named.partition(":")[0] if train.entrypoint else named.rpartition(".")[0]
+    below = data_root.joinpath(*module.split("."))
+    for file in (below / "__init__.py", below.with_name(f"{below.name}.py")):  # as Python looks
+        if file.is_file():
+            return file
     if train.entrypoint is None:
         return None
-    module = train.entrypoint.partition(":")[0]
-    below = data_root / (module.replace(".", "/") + ".py")
-    if below.is_file():
-        return below
     from importlib.util import find_spec
 
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from airloom.errors import DataError
+from airloom.errors import DataError, UserCodeError
 from airloom.spec.sources import PackageSource, Source, SqlSource
 from airloom.stages.facets import build_dataset, build_source
 from airloom.stages.stage import Stage, StageOutcome, StageTask
@@ -20,7 +21,7 @@ log = logging.getLogger("airloom.stages.ingest")
 
 
 def _identify(task: StageTask) -> str:
-    digests = {name: task.ports.tables.identify(source) for name, source in _sources(task).items()}
+    digests = {name: task.ports.tables.identify(source, name) for name, source in _sources(task).items()}
     context = task.context
     return json.dumps([digests, *([context.window_end, context.window_asked] if _is_cut(task) else [])])
 
@@ -28,8 +29,12 @@ def _identify(task: StageTask) -> str:
 def _run(task: StageTask, outcome: StageOutcome) -> None:
     data = task.pipeline.spec.data
     tables, store = task.ports.tables, task.ports.object_store
-    _count_left_out(task)
-    paths = tables.extract(_sources(task), _queries(task), task.folder)
+    try:
+        _count_left_out(task)
+        paths = tables.extract(_sources(task), _queries(task), task.folder)
+    except UserCodeError:
+        _require_queries(task)
+        raise
     columns = tables.columns(paths["rows"])
     _require_columns(task, columns)
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(paths.items())}
@@ -38,7 +43,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     for name, path in paths.items():
         outcome.outputs[name] = store.upload(path, f"{prefix}/{path.name}")
     sources = {
-        name: {"digest": tables.identify(source), **source.model_dump(mode="json", exclude_none=True)}
+        name: {"digest": tables.identify(source, name), **source.model_dump(mode="json", exclude_none=True)}
         for name, source in data.sources.items()
     }
     rows = tables.count(paths["rows"])
@@ -149,7 +154,23 @@ def _quote(name: str | None) -> str:
     return '"' + str(name).replace('"', '""') + '"'
 
 
-def _require_columns(task: StageTask, columns: dict[str, str]) -> None:
+def _require_queries(task: StageTask) -> None:
+    """Tell by its key in the pipeline file why a query does not run, which is made of several of them.
+
+    Errors:
+        UserCodeError: a query of the file does not run. DataError: a column that the file names is not there.
+    """
+    tables, features = task.ports.tables, task.pipeline.spec.features
+    _require_columns(task, tables.list_columns(_sources(task), _uncut(task), "data.query"))
+    for name, view in (features.views if features else {}).items():
+        place = f"features.views.{name}"
+        columns = tables.list_columns(_sources(task), view.query or _from(name), f"{place}.query")
+        wanted = {view.entity, *view.columns, *([view.timestamp] if view.timestamp else [])}
+        if missing := sorted(wanted - set(columns)):
+            raise DataError(f"{place} names {', '.join(missing)}, and its rows have: {', '.join(columns)}")
+
+
+def _require_columns(task: StageTask, columns: Collection[str]) -> None:
     spec = task.pipeline.spec
     views = spec.features.views.values() if spec.features else ()
     given = {column for view in views for column in view.columns}

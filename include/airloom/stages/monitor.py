@@ -133,7 +133,9 @@ def _check_performance(task: StageTask, outcome: StageOutcome, watched: _Watched
     assert spec.monitor.ground_truth is not None
     name, truth = performance.metric, spec.monitor.ground_truth
     target = truth.target or spec.train.target
-    joined = join_truth(watched.window, task.ports.tables.load(truth.source), spec.data.key, target)
+    joined = join_truth(
+        watched.window, task.ports.tables.load(truth.source, "monitor.ground_truth.source"), spec.data.key, target
+    )
     arrived = f"{len(joined)} of {len(watched.window)} predictions"
     outcome.facts["truth_rows"] = len(joined)
     if len(joined) < spec.monitor.min_rows:

@@ -21,7 +21,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         target = _find_target(task, champion)
         restore(registry, champion, target, task.context.run_id)
         version, left = target.version, champion.version
-    outcome.facts = {"model_name": name, "model_version": version, "previous_version": left}
+    outcome.facts = {"model_name": name, "model_version": version, "previous_version": left, "became_champion": True}
     outcome.lineage_outputs = [build_model(task.context, version, {"alias": CHAMPION, "rolled_back": left})]
 
 

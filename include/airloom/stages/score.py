@@ -27,7 +27,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     if champion is None:
         raise DataError(f"model {name} has no champion to score with; train and promote one first")
     metadata: dict[str, Any] = dict(champion.metadata)
-    loaded = task.ports.tables.load(section.source)
+    loaded = task.ports.tables.load(section.source, "score.source")
     wanted = _in_window(task, loaded)
     rows = _fill_features(task, wanted, metadata)
     lacking = [feature for feature in metadata["types"] if feature not in rows.columns]
@@ -49,7 +49,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         "model_version": champion.version,
         "sink": place,
     }
-    digest = task.ports.tables.identify(section.source)
+    digest = task.ports.tables.identify(section.source, "score.source")
     outcome.lineage_inputs = [
         build_source("score", f"score:{section.source.type}", digest),
         build_model(task.context, champion.version),

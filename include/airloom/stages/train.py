@@ -74,12 +74,13 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         answer = predict(model, reference, metadata)
         example = prepare(training.head(_EXAMPLE_ROWS), types)
         model_uri = run.log_model(model, example, answer.decision[:_EXAMPLE_ROWS], metadata)
+    code = _identify(task)
     _publish(task, outcome, holdout, reference[list(types)].assign(**{PREDICTION: answer.prediction}))
     outcome.facts = {
         **{key: metadata[key] for key in ("features", "types", "target", "task", "classes", "dataset_version")},
         "mlflow_run_id": run.run_id,
         "model_uri": model_uri,
-        "code_digest": f"sha256:{_identify(task)}" if spec.train.entrypoint else None,
+        "code_digest": f"sha256:{code}" if code else None,
         "train_rows": len(training),
         "holdout_rows": len(holdout),
     }
@@ -139,7 +140,7 @@ def _fit(task: StageTask, training: pd.DataFrame, types: dict[str, FeatureType])
     train = task.pipeline.spec.train
     features, target = prepare(training, types), training[train.target]
     if train.estimator is not None:
-        estimator = build_estimator(train, types)
+        estimator = build_estimator(train, types, task.settings.data_root)
         try:
             return estimator.fit(features, target)
         except Exception as error:

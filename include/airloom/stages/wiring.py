@@ -66,7 +66,7 @@ class EmbeddedPorts:
     def experiment_tracker(self) -> ExperimentTracker:
         from airloom.adapters.mlflow import MlflowExperimentTracker
 
-        return MlflowExperimentTracker(self._settings.tracking_uri)
+        return MlflowExperimentTracker(self._settings.tracking_uri, self._settings.data_root)
 
     @cached_property
     def model_registry(self) -> ModelRegistry:

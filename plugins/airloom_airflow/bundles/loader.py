@@ -16,6 +16,7 @@ that makes no DAGs of its own makes one that says why, tagged `broken`; the othe
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections import defaultdict
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_pipelines(root: str | Path, team: str | None = None) -> dict[str, DAG]:
             give the janitor (`airloom_airflow.dag_factory.janitor.build_janitor_dag`) a file of its own.
 
     Errors:
-        ConfigError: there is no such folder.
+        ConfigError: there is no such folder, or no pipeline file of that team in it.
         SpecError: in a task's process, the task's pipeline file is not what it must be.
     """
     folder = Path(root).absolute()
@@ -62,10 +63,21 @@ def load_pipelines(root: str | Path, team: str | None = None) -> dict[str, DAG]:
         files = find_claimants(folder, claim)
         return build_dags(folder / choose_owner(claim, files), folder, settings.environment) if files else {}
     dags = {JANITOR_DAG_ID: build_janitor_dag()} if has_janitor and wanted is None else {}
-    for file, owner in _find_owners(folder, team):
+    owners = _find_owners(folder, team)
+    if team is not None and not owners:
+        raise _refuse_team(folder, team)
+    for file, owner in owners:
         if wanted in (None, broken_dag_id(file)):
             dags.update(_build(folder, file, owner, settings.environment))
     return dags
+
+
+def _refuse_team(root: Path, team: str) -> ConfigError:
+    teams = sorted({file.partition("/")[0] for file, _ in list_pipeline_files(root) if "/" in file})
+    near = difflib.get_close_matches(team, teams, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    there = f"of: {', '.join(teams)}" if teams else "of no team"
+    return ConfigError(f"team {team!r} has no pipeline file below {root}; there are files {there}.{hint}")
 
 
 def _find_owners(root: Path, team: str | None) -> list[tuple[str, str]]:

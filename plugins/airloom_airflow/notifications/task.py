@@ -22,6 +22,8 @@ from airloom_airflow.public_names import AirflowFailException
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_FACTS = {"breach": "breached", "promotion": "became_champion"}
+"""What a stage's result says of the event where the task has ended well: whether it was one."""
 _REFUSED = "GateFailedError"
 _log = logging.getLogger(__name__)
 
@@ -44,10 +46,11 @@ class TaskCallback:
 
         Errors:
             ConfigError: the notifier cannot be loaded.
-            AirloomError: whether it was a breach cannot be read. Like all that the notifier raises, Airflow logs it.
+            AirloomError: whether it was a breach or a promotion cannot be read. Like all that the notifier raises,
+                Airflow logs it.
         """
         uri = published_result_uri(self.pipeline, self.stage, load_settings(), find_run_id(self.pipeline, context))
-        result = load_result(uri) if self.event == "breach" else _read(uri)
+        result = load_result(uri) if self.event in _FACTS else _read(uri)
         if not self._is_meant(result, context.get("exception")):
             return
         told = {**describe(result, context.get("exception")), "event": self.event, "stage": self.stage}
@@ -57,10 +60,8 @@ class TaskCallback:
         notifier({**context, "airloom": {**told, "pipeline": self.pipeline.full_name, "result_uri": uri}})
 
     def _is_meant(self, result: StageResult | None, exception: Any) -> bool:
-        if self.event == "promotion":
-            return True
-        if self.event == "breach":
-            return result is not None and result.facts.get("breached") is True
+        if fact := _FACTS.get(self.event):
+            return result is not None and result.facts.get(fact) is True
         return is_refusal(result, exception) == (self.event == "refusal")
 
 

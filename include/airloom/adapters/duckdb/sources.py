@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from airloom.adapters.duckdb.database import open_database
 from airloom.errors import ConfigError, DataError, UserCodeError
 from airloom.spec.sources import (
     BatchesSource,
@@ -62,7 +63,7 @@ class SourceOpener:
         else:
             relation = self._file(name, self.files(name, source)[0], source)
         if not relation.limit(1).fetchall():
-            raise DataError(f"source {name!r} is empty: it has no rows. Give it data, or take it out of data.sources")
+            raise DataError(f"source {name!r} is empty: it has no rows. Give it data, or take it out")
         return relation
 
     def files(self, name: str, source: Source) -> list[Path]:
@@ -148,7 +149,7 @@ class SourceOpener:
         if "://" not in place and not place.startswith("md:") and not path.is_file():
             raise ConfigError(f"source {name!r}: there is no database {label}. Relative paths start from the data root")
         try:
-            with duckdb.connect(str(path), read_only=True, config=dict(CONFIG)) as database:
+            with open_database(path, f"the database of source {name!r}", read_only=True) as database:
                 table = database.sql(f"FROM (\n{source.query}\n)").to_arrow_table()
         except duckdb.Error as error:
             raise UserCodeError(f"source {name!r}: its query fails on {label}: {_mask(error, place)}") from None
@@ -163,14 +164,6 @@ class SourceOpener:
             if parameters:
                 raise DataError(f"source {name!r} cannot be read from {parameters[0]}: {error}") from error
             raise UserCodeError(f"source {name!r}: its query does not run: {error}") from error
-
-
-CONFIG: tuple[tuple[str, str | int | bool], ...] = (
-    ("threads", 1),
-    ("autoinstall_known_extensions", False),
-    ("autoload_known_extensions", False),
-)
-"""One thread: rows keep their order, and a stage keeps to its share. Nothing is downloaded."""
 
 
 def _require_same_shape(name: str, path: Path, shape: dict[str, str], first_path: Path, first: dict[str, str]) -> None:

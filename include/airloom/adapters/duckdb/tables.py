@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airloom.adapters.duckdb.sources import CONFIG, SourceOpener
+from airloom.adapters.duckdb.database import CONFIG, open_database
+from airloom.adapters.duckdb.sources import SourceOpener
 from airloom.errors import ConfigError, DataError, UnavailableError, UserCodeError
 from airloom.spec.sources import ParquetSink, SecretRef, Sink, Source, SqlSink, SqlSource
 
@@ -36,16 +37,16 @@ class DuckdbTables:
         self._data_root = data_root
         self._secret = secret
 
-    def identify(self, source: Source) -> str:
+    def identify(self, source: Source, name: str) -> str:
         digest = hashlib.sha256(source.model_dump_json().encode())
         with self._opener() as opener:
-            for path in opener.files("source", source):
+            for path in opener.files(name, source):
                 digest.update(path.name.encode())
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             if isinstance(source, SqlSource):
                 path = opener.folder / "identified.parquet"
-                _write_arrow(opener.open("source", source).to_arrow_table(), path)
+                _write_arrow(opener.open(name, source).to_arrow_table(), path)
                 digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -56,17 +57,20 @@ class DuckdbTables:
                 opener.open(name, source).create_view(name)
             for name, query in queries.items():
                 path = folder / f"{name}.parquet"
-                try:
+                with _running(f"the query of {name!r}", sources):
                     table = opener.connection.sql(f"FROM (\n{query}\n)").to_arrow_table()
-                except duckdb.Error as error:
-                    raise UserCodeError(
-                        f"the query of {name!r} does not run: {error}\nThe sources are: {', '.join(sources)}"
-                    ) from error
                 if table.num_rows == 0:
                     raise DataError(f"the query of {name!r} gives no rows")
                 _write_arrow(table, path)
                 written[name] = path
         return written
+
+    def list_columns(self, sources: Mapping[str, Source], query: str, name: str) -> tuple[str, ...]:
+        with self._opener() as opener:
+            for each, source in sources.items():
+                opener.open(each, source).create_view(each)
+            with _running(name, sources):
+                return tuple(opener.connection.sql(f"FROM (\n{query}\n)").columns)
 
     def columns(self, path: Path) -> dict[str, str]:
         schema = pq.read_schema(path)
@@ -81,9 +85,9 @@ class DuckdbTables:
     def write(self, frame: pd.DataFrame, path: Path) -> None:
         _write_arrow(pa.Table.from_pandas(frame, preserve_index=False), path)
 
-    def load(self, source: Source) -> pd.DataFrame:
+    def load(self, source: Source, name: str) -> pd.DataFrame:
         with self._opener() as opener:
-            return opener.open("source", source).to_arrow_table().to_pandas()
+            return opener.open(name, source).to_arrow_table().to_pandas()
 
     def publish(self, frame: pd.DataFrame, sink: Sink, run_id: str) -> str:
         if isinstance(sink, ParquetSink):
@@ -112,7 +116,7 @@ class DuckdbTables:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = frame.assign(**{_RUN_COLUMN: run_id})
         try:
-            with duckdb.connect(str(path), config=dict(CONFIG)) as database:
+            with open_database(path, "the database of score.sink", read_only=False) as database:
                 database.register("scored", rows)
                 database.execute(f'CREATE TABLE IF NOT EXISTS "{sink.table}" AS FROM scored LIMIT 0')
                 existing = [row[0] for row in database.execute(f'DESCRIBE "{sink.table}"').fetchall()]
@@ -148,6 +152,15 @@ class DuckdbTables:
             connection.execute("SET file_search_path = ?", [str(self._data_root)])
             connection.execute("SET TimeZone = 'UTC'")  # a time without a zone means the same on every machine
             yield SourceOpener(connection, self._data_root, self._secret, Path(folder))
+
+
+@contextmanager
+def _running(name: str, sources: Iterable[str]) -> Iterator[None]:
+    """DuckDB's exceptions as ours, while a query of that name runs."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UserCodeError(f"{name} does not run: {error}\nThe sources are: {', '.join(sources)}") from error
 
 
 def _write_arrow(table: pa.Table, path: Path) -> None:

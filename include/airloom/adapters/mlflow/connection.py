@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _REQUEST_SECONDS = "30"
 _REQUEST_RETRIES = "2"
+_SERVERS_STORE = "mlflow-artifacts URI"
+"""In MLflow's words where artifacts are a server's to give, and a client knows none."""
 
 
 def require_mlflow() -> Any:
@@ -59,11 +61,21 @@ def translated(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, OperationalError) as error:
-        raise UnavailableError(f"MLflow at {tracking_uri} does not answer: {error}") from error
+        raise _away(tracking_uri, error) from error
     except MlflowException as error:
+        if not tracking_uri.startswith("http") and _SERVERS_STORE in str(error):
+            raise ConfigError(
+                f"AIRLOOM_TRACKING_URI is {tracking_uri}, and the models lie with the MLflow server that wrote them. "
+                "Start the installation (`airloom up`), or set AIRLOOM_TRACKING_URI to that server's "
+                "address, http://…"
+            ) from error
         if _is_away(error):
-            raise UnavailableError(f"MLflow at {tracking_uri} does not answer: {error}") from error
+            raise _away(tracking_uri, error) from error
         raise PermanentError(f"MLflow refused: {error}") from error
+
+
+def _away(tracking_uri: str, error: Exception) -> UnavailableError:
+    return UnavailableError(f"MLflow at {tracking_uri} does not answer (AIRLOOM_TRACKING_URI names it): {error}")
 
 
 def _is_away(error: Any) -> bool:

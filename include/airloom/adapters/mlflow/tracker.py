@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from airloom.adapters.mlflow.connection import connect, require_mlflow, translated
-from airloom.errors import DataError, PermanentError
+from airloom.errors import DataError, PermanentError, UserCodeError
+from airloom.own_code import make_importable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +28,12 @@ class MlflowExperimentTracker:
 
     Args:
         tracking_uri: `http://…` or `sqlite:///…`.
+        data_root: below it lie modules of models' classes that are not installed.
     """
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, data_root: Path) -> None:
         self._uri = tracking_uri
+        self._data_root = data_root
 
     @contextmanager
     def start_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[MlflowRun]:
@@ -58,12 +61,19 @@ class MlflowExperimentTracker:
 
     def load_model(self, uri: str) -> Any:
         mlflow = require_mlflow()
+        make_importable(self._data_root)
         try:
             with translated(self._uri):
                 connect(self._uri)
                 return mlflow.sklearn.load_model(uri)
         except PermanentError as error:
             raise DataError(f"the model {uri} cannot be loaded: {error}") from error
+        except (ImportError, AttributeError) as error:
+            raise UserCodeError(
+                f"the model {uri} cannot be loaded: {error}. The code of its class must be where it was when it was "
+                f"trained: below {self._data_root} (AIRLOOM_DATA_ROOT), or installed in the Python environment of this "
+                "process. Put it there, or train anew"
+            ) from error
 
     def run_url(self, run_id: str, experiment: str) -> str | None:
         if not self._uri.startswith("http"):

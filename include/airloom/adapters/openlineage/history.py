@@ -86,7 +86,8 @@ class ModelHistory:
     @property
     def promotions(self) -> list[StageRecord]:
         """What made a version champion, oldest first: promotions and rollbacks."""
-        return [record for record in self._records if record.run["stage"] in ("promote", "rollback")]
+        stages = ("promote", "rollback")  # one that found it champion already wrote no model
+        return [record for record in self._records if record.run["stage"] in stages and record.model_version]
 
     def resolve(self, version: str) -> str:
         """A version by number, or by alias: `champion`, `challenger`.

@@ -321,3 +321,34 @@ def test_a_name_that_the_dag_bundles_would_refuse_is_a_finding_too(
     (finding,) = findings_of(write(name, MINIMAL), root=tmp_path)
     assert finding.message.startswith(words)
     assert str(finding).isprintable()
+
+
+NOTIFY = "  notify: {{{event}: [{{notifier: some.Notifier}}]}}\n"
+
+
+@pytest.mark.parametrize("event", ["refusal", "breach", "promotion", "late"])
+def test_notifiers_of_what_never_happens_are_told_with_their_line(tmp_path: Path, write: Write, event: str) -> None:
+    path = write("examples/iris.yaml", MINIMAL + NOTIFY.format(event=event))
+    [finding] = findings_of(path, root=tmp_path)
+    assert (finding.line, finding.path) == (len(MINIMAL.splitlines()) + 1, f"spec.notify.{event}")
+    assert "never happens here; " in finding.message
+
+
+@pytest.mark.parametrize("event", ["refusal", "breach", "promotion", "late"])
+def test_notifiers_of_a_teams_defaults_need_not_be_for_every_pipeline(tmp_path: Path, write: Write, event: str) -> None:
+    write("examples/defaults.yaml", "spec:\n" + NOTIFY.format(event=event))
+    path = write("examples/iris.yaml", MINIMAL)
+    assert getattr(load_pipeline(path, tmp_path).spec.notify, event)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("  schedule: {cron: '@daily', when: all}\n", "spec.schedule.when"),
+        ("  airflow: {dags: {train: {deadline_seconds: 600}}}\n", "spec.airflow.dags.train.deadline_seconds"),
+        ("  gates: {thresholds: {accuracy_score: {min: 0.5}}}\n", "spec.gates"),
+    ],
+)
+def test_what_does_not_fit_the_rest_is_told_at_its_own_line(tmp_path: Path, write: Write, text: str, path: str) -> None:
+    [finding] = findings_of(write("examples/iris.yaml", MINIMAL + "\n" * 20 + text), root=tmp_path)
+    assert (finding.line, finding.path) == (len(MINIMAL.splitlines()) + 21, path)

@@ -21,8 +21,10 @@ from airloom.spec.parameters import (
     check_parameters,
     find_family,
     guess_family,
+    read_moment,
 )
 from airloom.spec.pipeline import Pipeline
+from airloom.spec.section import MOMENT
 
 TEXT = """\
 apiVersion: airloom.io/v1
@@ -170,3 +172,26 @@ def test_every_parameter_has_a_form_with_words(family: Family) -> None:
 def test_a_number_that_json_does_not_have_does_not_become_null(number):
     with pytest.raises(RunParameterError, match="params: given what JSON does not have"):
         check_parameters("train", {"params": {"alpha": [number]}})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2026-01-31",
+        "2026-01-31T07",
+        "2026-01-31 07:30",
+        "2026-01-31T07:30:01Z",
+        "2026-01-31T07:30:01.123456+02:00",
+        "2026-01-31T07:30:01,5-0230",
+    ],
+)
+def test_a_time_that_the_trigger_form_takes_can_be_read(given: str) -> None:
+    assert re.search(MOMENT, given)
+    assert read_moment(given).tzinfo
+
+
+@pytest.mark.parametrize("given", ["yesterday", "2026", "2026-13-01", "2026-01-32", "2026-01-31T25:00", "2026-01-31T1"])
+def test_a_time_that_cannot_be_read_is_refused_by_the_trigger_form(given: str) -> None:
+    assert not re.search(MOMENT, given)
+    with pytest.raises(ValueError, match="ISO 8601"):
+        read_moment(given)

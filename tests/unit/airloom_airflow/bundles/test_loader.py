@@ -58,6 +58,13 @@ def test_a_team_may_have_a_file_of_its_own(load, pipelines):
     assert set(load("other").dags) == {"other__two__train"}
 
 
+def test_a_team_without_a_file_is_an_import_error_that_names_those_that_have_one(load, pipelines):
+    write_pipeline(pipelines, "one", team="other")
+    [told] = load("othr").import_errors.values()
+    assert "team 'othr' has no pipeline file" in told
+    assert "Did you mean 'other'?" in told
+
+
 def test_a_bad_pipeline_is_seen_and_takes_no_other_away(load, pipelines):
     write_pipeline(pipelines, "good")
     bad = write_pipeline(pipelines, "bad", text=MINIMAL.replace("estimator:", "estimatr:"))
@@ -164,7 +171,8 @@ def test_the_janitor_comes_along_where_stages_are_pods(pipelines, in_task, monke
     monkeypatch.setenv("AIRLOOM_RUNTIME", "kubernetes")
     monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(tmp_path / "cluster.yaml"))
     assert set(load_pipelines(pipelines)) == {"airloom__janitor"}
-    assert load_pipelines(pipelines, team="ops") == {}
+    write_pipeline(pipelines, "one")
+    assert set(load_pipelines(pipelines, team="ops")) == {"ops__one__train"}
     in_task("airloom__janitor")
     assert set(load_pipelines(pipelines)) == {"airloom__janitor"}
 

@@ -133,6 +133,8 @@ def test_a_trigger_form_has_every_parameter_of_its_family(pipelines, family):
         ("rollback", {"version": "3"}, {"version": "three"}),
         ("score", {"source": {"type": "parquet", "path": "a"}}, {"sink": "a.parquet"}),
         ("monitor", {"window_days": 1}, {"window_end": 2026}),
+        ("train", {"window_end": "2026-01-31"}, {"window_end": "yesterday"}),
+        ("score", {"window_end": "2026-01-31T10:00:00.000+01:00"}, {"window_end": "2026-13-01"}),
     ],
 )
 def test_a_trigger_is_refused_by_type_before_anything_starts(pipelines, family, good, bad):

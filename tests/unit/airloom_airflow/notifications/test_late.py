@@ -17,10 +17,12 @@ from airloom_airflow.notifications.late import build_deadlines, notify_late
 HERE = "tests.unit.airloom_airflow.notifications.notifiers"
 TEXT = "{{ airloom.pipeline }} {{ dag_run.run_id }}: {{ airloom.reason }}"
 
+DEADLINE = "  airflow: {{dags: {{train: {{deadline_seconds: 600}}}}}}\n"
+
 
 def build_callback(pipelines: Any, name: str) -> Any:
     notify = f"  notify: {{{{late: [{{{{notifier: {HERE}.{name}, args: {{{{text: TEXT}}}}}}}}]}}}}\n"
-    path = write_pipeline(pipelines, "whole", text=FULL + notify)
+    path = write_pipeline(pipelines, "whole", text=FULL + notify + DEADLINE)
     path.write_text(path.read_text().replace("TEXT", f'"{TEXT}"'))
     [alert] = build_deadlines(load_pipeline(path, root=pipelines), 600)["deadline"]
     return alert.callback

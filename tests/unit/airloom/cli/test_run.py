@@ -1,0 +1,86 @@
+"""`airloom run` works with the embedded runtime where one runs, without anything to set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airloom.cli import main, run
+from airloom.embedded import processes
+from airloom.embedded.addresses import Addresses
+from airloom.embedded.state import RuntimeState, write_state
+from airloom.errors import PermanentError
+from airloom.protocol import ResultPointer
+
+TEXT = """\
+apiVersion: airloom.io/v1
+kind: Pipeline
+metadata: {name: loans, team: credit}
+spec:
+  data: {sources: {rows: {type: parquet, path: rows.parquet}}}
+  train: {target: y, estimator: sklearn.linear_model.LogisticRegression}
+"""
+ADDRESSES = Addresses("http://127.0.0.1:4001", "http://127.0.0.1:4002", "http://127.0.0.1:4003")
+NAMES = ("AIRLOOM_TRACKING_URI", "AIRLOOM_GATEWAY_URL")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("AIRLOOM_HOME", str(home))
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+def write_running(home: Path, started: int) -> None:
+    """The state that a supervisor with this process's id leaves."""
+    write_state(home, RuntimeState(os.getpid(), started, "ready", ADDRESSES))
+
+
+def find_environ(home: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """What `airloom run` gives its first stage."""
+    path = home / "credit" / "loans.yaml"
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    given: list[Mapping[str, str]] = []
+
+    def launch_stage(*_: Any, environ: Mapping[str, str], **__: Any) -> ResultPointer:
+        given.append(environ)
+        raise PermanentError("far enough")
+
+    monkeypatch.setattr(run, "launch_stage", launch_stage)
+    assert main(["run", str(path)]) == 1
+    [environ] = given
+    return environ
+
+
+def started() -> int:
+    found = processes.started_at(os.getpid())
+    assert found is not None
+    return found
+
+
+def test_stages_are_told_the_addresses_of_the_runtime_that_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "s3.internal")
+    write_running(home, started())
+    environ = find_environ(home, monkeypatch)
+    assert [environ[name] for name in NAMES] == [ADDRESSES.mlflow, ADDRESSES.gateway]
+    assert {"127.0.0.1", "s3.internal"} <= set(environ["NO_PROXY"].split(","))
+
+
+def test_an_address_that_is_given_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRLOOM_TRACKING_URI", "http://mlflow.internal")
+    write_running(home, started())
+    environ = find_environ(home, monkeypatch)
+    assert [environ[name] for name in NAMES] == ["http://mlflow.internal", ADDRESSES.gateway]
+
+
+def test_a_runtime_that_has_ended_gives_no_address(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_running(home, started() - 1)
+    assert not set(NAMES) & set(find_environ(home, monkeypatch))
