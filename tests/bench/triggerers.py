@@ -141,5 +141,7 @@ def _count_faulty_logs(folder: Path) -> int:
         found = lines.setdefault(str(path.relative_to(folder).parent).partition("/")[2], [])
         found += [json.loads(line)["event"] for line in path.read_text().splitlines()]
     wanted = sorted(LINES)
-    whole = sum(sorted(line for line in each if line.startswith("line ")) == wanted for each in lines.values())
+    kept = [sorted(line for line in each if line.startswith("line ")) for each in lines.values()]
+    whole = sum(each == wanted for each in kept)
+    print(f"logs: {whole} whole, {sum(len(each) > len(wanted) for each in kept)} with lines twice, {len(kept)} in all")
     return PODS - whole

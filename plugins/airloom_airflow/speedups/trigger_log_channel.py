@@ -4,9 +4,9 @@ Works round a deadlock of Airflow's triggerer, seen with a thousand triggers tha
 process that runs triggers writes each line to its supervisor's socket, and its event loop stands still while that is
 full; the supervisor, meanwhile, writes the triggers to be started to the other's socket, and reads no lines until that
 is through. Both then wait for ever, the triggerer's triggers with them; another triggerer that takes them over does the
-same. Here the lines go to a queue in memory, and a thread writes them; that a trigger has ended is told once its lines
-are written, for the supervisor then closes its log. It also writes each whole: Airflow's own leaves out the rest of one
-that the socket takes in part.
+same. Here the lines go to a queue in memory, and a thread writes them. It also writes each whole: Airflow's own leaves
+out the rest of one that the socket takes in part. That a trigger has ended is told once the supervisor has read its
+lines: it closes the log then, and Airflow's own puts whatever comes later into the triggerer's output.
 
 Upstream: https://github.com/apache/airflow/issues/65286, open, has triggerers that stand still, for this reason or
 another; https://github.com/apache/airflow/issues/66158, open, the lines that are cut. It can go with a version whose
@@ -17,9 +17,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
 import io
 import os
+import sys
+import termios
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -27,6 +31,8 @@ from typing_extensions import Buffer
 
 _LAST_SECONDS = 5.0
 """How long the end of the process, or of a trigger, waits for the supervisor to take the lines before."""
+
+_LOOK_SECONDS = 0.002
 
 
 class LogChannel(io.RawIOBase):
@@ -60,9 +66,23 @@ class LogChannel(io.RawIOBase):
         return len(copied)
 
     def drain(self, seconds: float = _LAST_SECONDS) -> bool:
-        """Wait until all that was given is written; False where it is not, in time."""
+        """Wait until all that was given is written, and read from the socket; False where it is not, in time."""
+        until = time.monotonic() + seconds
         with self._change:
-            return self._change.wait_for(lambda: not self._lines or not self._writer.is_alive(), seconds)
+            if not self._change.wait_for(lambda: not self._lines or not self._writer.is_alive(), seconds):
+                return False
+        while self._count_unread():
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _count_unread(self) -> int:
+        """Bytes that whoever reads the socket has not taken; 0 of what is none, or has no reader any more."""
+        try:
+            return int.from_bytes(fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0
 
     def _write_on(self) -> None:
         while True:

@@ -88,3 +88,12 @@ def test_a_triggers_end_is_told_after_its_lines(monkeypatch: pytest.MonkeyPatch)
     assert told == [([7], True)]
     writer.close()
     reading.join()
+
+
+def test_a_line_that_lies_in_the_socket_is_not_read_yet() -> None:
+    writer, reader = socket.socketpair()
+    channel = LogChannel(writer.fileno())
+    channel.write(b"a line\n")
+    assert not channel.drain(0.2)
+    assert reader.recv(100) == b"a line\n"
+    assert channel.drain(5)
