@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.spec.cluster import Cluster, Profile
+from airloom.spec.quantity import parse_quantity
 from airloom_airflow.doctor.reading import Answer
-from airloom_airflow.pods.pod import parse_quantity
 
 RIGHTS = (
     ("create", "pods", ""),

@@ -148,7 +148,7 @@ def _check_rights(server: ApiServer, namespace: str, *, keeps: bool) -> Iterator
 def _check_named(looker: ApiServer, need: Need) -> Iterator[Diagnosis]:
     """Secrets, image pull Secrets, queues and claims that are named; each by the looker's account."""
     core = f"/api/v1/namespaces/{need.namespace}"
-    for secret in dict.fromkeys((*need.cluster.secrets, *need.profile.imagePullSecrets)):
+    for secret in dict.fromkeys((*need.cluster.list_kubernetes_secrets(need.team), *need.profile.imagePullSecrets)):
         answer = looker.get(f"{core}/secrets/{secret}", metadata_only=True)
         yield explaining.explain_object(answer, need, "Secret", secret)
     if need.profile.queue:

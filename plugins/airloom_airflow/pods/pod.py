@@ -11,12 +11,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from airloom.errors import ConfigError
 from airloom.protocol.launch import build_environ
 from airloom.spec.cluster import Cluster, Profile
+from airloom.spec.quantity import parse_quantity
 from airloom_airflow.pods.providers import Capacity, Placement, build_identity_labels, build_placement
 
 CONTAINER = "stage"
@@ -53,12 +53,6 @@ _NODE_TERMS: tuple[str, ...] = ("nodeAffinity", "requiredDuringSchedulingIgnored
 _CONTAINERS = ("containers", "initContainers")
 _KEYS = {"volumeMounts": "mountPath", "volumeDevices": "devicePath"}
 """What tells the members of a list apart, where it is not their name: a volume may be mounted twice."""
-_UNITS = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    **{name: Decimal(1000**power) for power, name in enumerate("kMGT", 1)},
-    **{f"{name}i": Decimal(1024**power) for power, name in enumerate("KMGT", 1)},
-}
 
 
 @dataclass(frozen=True)
@@ -170,13 +164,6 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
     return _require_nodes(_merge(manifest, profile.podTemplate), placement)
 
 
-def parse_quantity(quantity: str) -> Decimal:
-    """A Kubernetes quantity as a number: bytes, or processors."""
-    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
-    assert match is not None
-    return Decimal(match[1]) * _UNITS[match[2]]
-
-
 def raise_memory(profile: Profile, given: str) -> str | None:
     """What a stage gets after `given` was too little; None where it cannot have more."""
     if profile.memory_max is None or parse_quantity(given) >= parse_quantity(profile.memory_max):
@@ -253,7 +240,7 @@ def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, pl
                 *({"name": name, "value": value} for name, value in environ.items()),
                 {"name": "AIRLOOM_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             ],
-            "envFrom": [{"secretRef": {"name": name}} for name in cluster.secrets],
+            "envFrom": [{"secretRef": {"name": name}} for name in cluster.list_kubernetes_secrets(request.team)],
             "resources": _drop_empty(
                 {
                     "requests": requests,

@@ -9,7 +9,8 @@ import pytest
 
 from airloom.errors import ConfigError
 from airloom.settings import load_settings
-from airloom.spec.cluster import Cluster, Images, Team
+from airloom.spec.cluster import Cluster, Images
+from airloom.spec.team import Team
 from airloom_airflow.operators.janitor import StagePod, find_orphans, list_teams
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

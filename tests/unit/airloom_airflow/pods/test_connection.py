@@ -75,7 +75,9 @@ def connection(
 ) -> Connection:
     """To the API server, where Airflow's default connection and the kubeconfig's current context lead elsewhere."""
     own = write_kubeconfig(own="https://own.example")
-    default = AirflowConnection(conn_id="kubernetes_default", conn_type="kubernetes", extra={"kube_config": json.dumps(own)})
+    default = AirflowConnection(
+        conn_id="kubernetes_default", conn_type="kubernetes", extra={"kube_config": json.dumps(own)}
+    )
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", default.as_json())
     far = write_kubeconfig(near="https://near.example", far=api_server.address)
     if request.param == "conn_id":
