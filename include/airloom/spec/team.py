@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from airloom.secret_values import MASKED_VARIABLES
 from airloom.spec.quantity import Quantity
 from airloom.spec.section import Name, Section
 
@@ -112,3 +113,9 @@ class Team(Section):
 def list_airflow_secrets(secrets: Iterable[Secret]) -> tuple[AirflowSecret, ...]:
     """Those whose values Airflow has, each variable once: the last of a name counts."""
     return tuple({each.name: each for each in secrets if isinstance(each, AirflowSecret)}.values())
+
+
+def build_masked_variables(secrets: Iterable[AirflowSecret]) -> dict[str, str]:
+    """The variable by which a stage knows which of its others it must mask; none, where none is."""
+    names = [secret.name for secret in secrets if secret.is_masked]
+    return {MASKED_VARIABLES: " ".join(names)} if names else {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubernetes.client import CoreV1Api, V1Pod  # type: ignore[import-untyped]
@@ -19,7 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
-from airloom_airflow.pods.pod import CONTAINER, TASK_INSTANCE_LABEL
+from airloom_airflow.pods.pod import CONTAINER, SECRET_ANNOTATION, SECRET_GATE, TASK_INSTANCE_LABEL
+from airloom_airflow.pods.secret import build_secret
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _PERMANENT = (400, 403, 404, 422)
 _PAUSE_SECONDS = 0.5
 _TIMEOUT_SECONDS = (5, 30)
 """To connect, to answer."""
+
+_SECRET_REFUSED = "its secret was refused (Airflow's account must be let create secrets and patch pods, as helm/team-namespace.yaml does)"
 
 _Answer = TypeVar("_Answer")
 
@@ -100,6 +103,37 @@ class PodClient:
             if time.monotonic() > deadline:
                 raise UnavailableError(f"a former pod {metadata.name} does not go away")
             time.sleep(_PAUSE_SECONDS)
+
+    def give_secret(self, pod: V1Pod, values: Mapping[str, str]) -> None:
+        """Make the Secret that a pod of ours is held for, and let the pod go on. Quiet where either is done already, or
+        the pod is gone: whoever waits for it will know.
+
+        Errors:
+            QuotaExceededError, ConfigError: the Secret, or the change of the pod, was refused; the pod is deleted.
+            UnavailableError: the API server is away; the pod stays, held, for a later try to delete.
+        """
+        metadata = pod.metadata
+        secret = build_secret(metadata.to_dict(), metadata.annotations[SECRET_ANNOTATION], values)
+        freed = {
+            "metadata": {"uid": metadata.uid},
+            "spec": {"schedulingGates": [{"name": SECRET_GATE, "$patch": "delete"}]},
+        }
+        # Answers are not decoded, for the client logs what it decodes (level DEBUG), and a Secret's has its values.
+        steps: tuple[Callable[[CoreV1Api], object], ...] = (
+            lambda api: api.create_namespaced_secret(
+                metadata.namespace, secret, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS).data,
+            lambda api: api.patch_namespaced_pod(
+                metadata.name, metadata.namespace, freed, _preload_content=False,
+                _request_timeout=_TIMEOUT_SECONDS).data,
+        )  # fmt: skip
+        for step in steps:
+            try:
+                self._patiently("give its secret to", metadata.name, step)
+            except ApiException as error:
+                if error.status in (404, 409):
+                    continue
+                self.delete(self.find_place(pod), 0)
+                raise _translate(error, metadata, _SECRET_REFUSED) from error
 
     def read(self, place: PodPlace) -> dict[str, Any] | None:
         """The pod as the API server has it; None where it is gone.
@@ -216,12 +250,12 @@ class PodClient:
             time.sleep(_PAUSE_SECONDS)
 
 
-def _translate(error: ApiException, metadata: Any) -> Exception:
+def _translate(error: ApiException, metadata: Any, what: str = "it was refused") -> Exception:
     """The API server refused a pod: for good where it is not a pod or may not be one, else for now."""
     words = error.reason
     with contextlib.suppress(TypeError, ValueError, KeyError):
         words = json.loads(error.body)["message"]
-    message = f"pod {metadata.name} was refused in namespace {metadata.namespace}: {words}"
+    message = f"pod {metadata.name}: {what} in namespace {metadata.namespace}: {words}"
     if error.status == 403 and "exceeded quota" in words:
         return QuotaExceededError(message)
     return ConfigError(message) if error.status in _PERMANENT else UnavailableError(message)

@@ -43,7 +43,6 @@ from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request, find_map_index
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
-from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_result import wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
@@ -54,6 +53,7 @@ from airloom_airflow.pods.pod import (
     KEPT_LABEL,
     MAP_INDEX_ANNOTATION,
     MAX_TRIES_ANNOTATION,
+    SECRET_GATE,
     STAGES_ANNOTATION,
     TASK_ANNOTATION,
     TASK_INSTANCE_LABEL,
@@ -65,6 +65,7 @@ from airloom_airflow.pods.schema import require_valid_pod
 from airloom_airflow.pods.state import PodState, read_state
 from airloom_airflow.public_names import AirflowException
 from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
+from airloom_airflow.stage_secrets import keep_masked, load_secrets, mask_secrets
 from airloom_airflow.triggers.pod_log import LogPosition
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
@@ -202,10 +203,12 @@ class StagePodOperator(KubernetesPodOperator):
                         launch=asdict(launch),
                         stage=self.task_id,
                         shared=self._shared,
+                        secrets=[secret.model_dump(exclude_unset=True) for secret in self._secrets],
                     ),
                     method_name="resume",
                 )
             if state is None:
+                keep_masked(self._secrets)
                 state = asyncio.run(follow_pod(place, limits, write_log, self.task_id, shared=self._shared))
             answer = self._finish(context, place, state, launch)
             if not isinstance(answer, Launch):
@@ -293,6 +296,7 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _start(self, context: Context, launch: Launch) -> PodPlace:
         """Make the pod, or find that it is made already."""
+        secrets = load_secrets(self._secrets)
         pod = self._build(context, launch)
         self._callbacks.call("on_pod_manifest_created", context, pod_request=pod)
         self._making = pod
@@ -306,6 +310,8 @@ class StagePodOperator(KubernetesPodOperator):
             self._pods.delete(place)
             raise AirflowException("the task was ended from outside")
         self.log.info("Pod %s/%s (%s)", place.namespace, place.name, place.uid)
+        if _is_held(made):
+            self._pods.give_secret(made, secrets)
         self._callbacks.call("on_pod_creation", context, pod=made)
         return place
 
@@ -353,7 +359,7 @@ class StagePodOperator(KubernetesPodOperator):
         ]
         ours.sort(key=lambda pod: pod.metadata.creation_timestamp)
         kept = None
-        if ours and self._goes_on(ours[-1].metadata.annotations, ti):
+        if ours and not _is_held(ours[-1]) and self._goes_on(ours[-1].metadata.annotations, ti):
             pod = ours.pop()
             kept, self._shared = self._pods.find_place(pod), " " in pod.metadata.annotations[STAGES_ANNOTATION]
             self.log.info("Pod %s is still there; going on with it.", kept.name)
@@ -403,6 +409,7 @@ class StagePodOperator(KubernetesPodOperator):
         self._cluster, self._profile = load_cluster(self._settings.cluster_file).for_stage(
             self.pipeline.metadata.team, self._compute
         )
+        self._secrets = self._cluster.list_airflow_secrets(self.pipeline.metadata.team)
         self.deferrable = self._cluster.deferrable
 
     def _connect(self, context: Context) -> None:
@@ -415,6 +422,11 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _open_client(self) -> Any:
         return KubernetesHook(**build_hook_arguments(self._cluster.connection)).core_v1_client
+
+
+def _is_held(pod: V1Pod) -> bool:
+    """It waits for its Secret, which whoever made it was to make, and did not: it has not begun, and never will."""
+    return any(gate.name == SECRET_GATE for gate in pod.spec.scheduling_gates or ())
 
 
 @functools.cache

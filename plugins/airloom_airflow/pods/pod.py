@@ -17,6 +17,7 @@ from airloom.errors import ConfigError
 from airloom.protocol.launch import build_environ
 from airloom.spec.cluster import Cluster, Profile
 from airloom.spec.quantity import parse_quantity
+from airloom.spec.team import build_masked_variables
 from airloom_airflow.pods.providers import Capacity, Placement, build_identity_labels, build_placement
 
 CONTAINER = "stage"
@@ -43,6 +44,11 @@ ACCEPTED_ANNOTATION = "airloom.io/accepted-"
 """And a stage's name, on a shared pod: which try of the stage has accepted its answer."""
 STAGES_ANNOTATION = "airloom.io/stages"
 """The stages that run in the pod, in their order."""
+SECRET_ANNOTATION = "airloom.io/secret"
+"""On a pod with secrets of Airflow's: the Kubernetes Secret, owned by the pod, that has their values."""
+SECRET_GATE = "airloom.io/secret"
+"""Scheduling gate of such a pod, until that Secret is there. So the Secret has an owner from its beginning, and goes with
+it: no process that dies in between leaves one that nobody may list."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
 """Airflow's id of one try."""
 TERMINATION_LOG = "/dev/termination-log"
@@ -64,6 +70,7 @@ class PodRequest:
         stages: that run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
         max_tries: see `MAX_TRIES_ANNOTATION`.
+        attempt: see `airloom_airflow.operators.attempt`; no two pods have the same.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
         environ: variables beside the installation's.
         memory: in place of the profile's.
@@ -82,6 +89,7 @@ class PodRequest:
     task_instance: str
     arguments: tuple[str, ...]
     max_tries: int = 0
+    attempt: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[str, ...] = ()
     launch: int = 0
@@ -103,6 +111,11 @@ class PodRequest:
         """The pod's: the same request always has the same, so that it is made once."""
         words = re.sub(r"[^a-z0-9]+", "-", f"{self.pipeline}-{self.stage}".lower()).strip("-")[:36].rstrip("-")
         return f"{words}-{self.task[:12]}-{self.try_number}-{self.launch}"
+
+    @property
+    def secret_name(self) -> str:
+        """Its Secret's: of a name of its own, since that of a former pod with this name may still be about to go."""
+        return f"{self.name}-{self.attempt}"
 
 
 def digest_group(installation: str, dag_id: str, run_id: str) -> str:
@@ -146,6 +159,7 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
                 "enableServiceLinks": False,
                 "imagePullSecrets": [{"name": name} for name in profile.imagePullSecrets],
                 "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
+                "schedulingGates": [{"name": SECRET_GATE}] if cluster.list_airflow_secrets(request.team) else [],
                 # Kubernetes counts from the kubelet's acceptance, so pulling is in it; ours are told by name before.
                 "activeDeadlineSeconds": math.ceil(
                     profile.limits.running_seconds * max(1, len(request.stages)) + profile.limits.pulling_seconds + 60
@@ -200,6 +214,7 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
             "airloom.io/try-number": str(request.try_number),
             MAX_TRIES_ANNOTATION: str(request.max_tries),
             STAGES_ANNOTATION: " ".join(request.stages or (request.stage,)),
+            **({SECRET_ANNOTATION: request.secret_name} if cluster.list_airflow_secrets(request.team) else {}),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",
         },
@@ -208,11 +223,15 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
 
 def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, placement: Placement) -> dict[str, Any]:
     own = {"HOME": "/tmp", "AIRLOOM_HOME": "/tmp/airloom"}  # the pod's
+    secrets = cluster.list_airflow_secrets(request.team)
     environ = {
         **build_environ(own, cpu_threads=max(1, math.ceil(parse_quantity(profile.cpu)))),
         **request.environ,
         **cluster.env,
+        **build_masked_variables(secrets),
     }
+    for secret in secrets:
+        environ.pop(secret.name, None)
     for name, value in environ.items():
         if len(value.encode()) > _CONTEXT_LIMIT_BYTES:
             raise ConfigError(
@@ -238,6 +257,13 @@ def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, pl
             "args": list(request.arguments),
             "env": [
                 *({"name": name, "value": value} for name, value in environ.items()),
+                *(
+                    {
+                        "name": secret.name,
+                        "valueFrom": {"secretKeyRef": {"name": request.secret_name, "key": secret.name}},
+                    }
+                    for secret in secrets
+                ),
                 {"name": "AIRLOOM_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             ],
             "envFrom": [{"secretRef": {"name": name}} for name in cluster.list_kubernetes_secrets(request.team)],

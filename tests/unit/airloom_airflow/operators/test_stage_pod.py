@@ -63,6 +63,8 @@ class Kubelet:
         while not self._over.wait(0.02):
             for name in self._api.names:
                 pod = self._api.find(name)
+                if pod and pod["spec"].get("schedulingGates"):
+                    continue
                 if pod and pod["metadata"]["uid"] not in [each["metadata"]["uid"] for each in self.made]:
                     self.made.append(pod)
                     if self._steps:
