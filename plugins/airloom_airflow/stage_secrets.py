@@ -68,14 +68,14 @@ def _load(secret: AirflowSecret) -> str:
         connection: Any = BaseHook.get_connection(str(secret.conn_id))
     except Exception as error:  # of many classes, by Airflow's version and by where it looks
         raise UnavailableError(
-            f"{secret.source}, for the variable {secret.name}, cannot be had: {error}. Add it to Airflow or its secrets "
-            "backend, see that the backend answers, or mend `secrets` of the cluster file."
+            f"{secret.source}, for the variable {secret.name}, cannot be had: {error}. Add it to Airflow or its "
+            "secrets backend, see that the backend answers, or mend `secrets` of the cluster file."
         ) from error
     value = _read_field(connection, secret.field)
     if value in (None, ""):
         raise ConfigError(
-            f"{secret.source}, for the variable {secret.name}, is empty; mend the connection, or `field` in `secrets` of "
-            "the cluster file"
+            f"{secret.source}, for the variable {secret.name}, is empty; mend the connection, or `field` in `secrets` "
+            "of the cluster file"
         )
     return value if isinstance(value, str) else json.dumps(value)
 

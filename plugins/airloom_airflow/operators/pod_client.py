@@ -35,7 +35,7 @@ _PAUSE_SECONDS = 0.5
 _TIMEOUT_SECONDS = (5, 30)
 """To connect, to answer."""
 
-_SECRET_REFUSED = "its secret was refused (Airflow's account must be let create secrets and patch pods, as helm/team-namespace.yaml does)"
+_SECRET_REFUSED = "its secret was refused (Airflow's account needs the rights of helm/team-namespace.yaml)"
 
 _Answer = TypeVar("_Answer")
 

@@ -47,8 +47,8 @@ STAGES_ANNOTATION = "airloom.io/stages"
 SECRET_ANNOTATION = "airloom.io/secret"
 """On a pod with secrets of Airflow's: the Kubernetes Secret, owned by the pod, that has their values."""
 SECRET_GATE = "airloom.io/secret"
-"""Scheduling gate of such a pod, until that Secret is there. So the Secret has an owner from its beginning, and goes with
-it: no process that dies in between leaves one that nobody may list."""
+"""Scheduling gate of such a pod, until that Secret is there: so it has an owner from its beginning, and goes with it.
+Airflow may not list Secrets, so nobody could tidy up one that a dying process left without."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
 """Airflow's id of one try."""
 TERMINATION_LOG = "/dev/termination-log"

@@ -107,7 +107,7 @@ spec:
 
 
 def test_a_stage_gets_the_secrets_of_its_team_that_airflow_has_and_they_are_masked(
-    make_operator, monkeypatch, tmp_path, caplog
+    make_operator, monkeypatch, tmp_path, capsys
 ):
     (tmp_path / "cluster.yaml").write_text(CLUSTER_FILE)
     monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(tmp_path / "cluster.yaml"))
@@ -115,9 +115,12 @@ def test_a_stage_gets_the_secrets_of_its_team_that_airflow_has_and_they_are_mask
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://db.example")
     started: dict[str, str] = {}
     launch = launching.launch_stage
-    monkeypatch.setattr(
-        launching, "launch_stage", lambda *args, **more: started.update(more["environ"]) or launch(*args, **more)
-    )
+
+    def remember(*args: Any, **more: Any) -> Any:
+        started.update(more["environ"])
+        return launch(*args, **more)
+
+    monkeypatch.setattr(launching, "launch_stage", remember)
     run(make_operator(), {"told_file": str(tmp_path / "told.json")})
     told = json.loads((tmp_path / "told.json").read_text())["environ"]
     assert {"HF", "PGHOST", "AIRLOOM_MASKED_VARIABLES"} <= {*told}
@@ -125,7 +128,7 @@ def test_a_stage_gets_the_secrets_of_its_team_that_airflow_has_and_they_are_mask
     assert started["HF"] == "the-processes-token"
     assert (started["PGHOST"], started["AIRLOOM_MASKED_VARIABLES"]) == ("db.example", "HF")
     assert redact("the-processes-token") == "***"
-    assert "it gets nothing of the Kubernetes Secrets of-kubernetes" in caplog.text
+    assert "it gets nothing of the Kubernetes Secrets of-kubernetes" in capsys.readouterr().out
 
 
 def test_a_secret_that_airflow_does_not_have_is_retried(make_operator, monkeypatch, tmp_path):
