@@ -3,7 +3,8 @@
 Unit tests of triggers and operators use it, with Kubernetes' own clients. It answers as the real one does where Airloom
 asks (list, watch with bookmarks and 410, read, create, patch, delete with preconditions, logs with follow and
 sinceTime, 401; Secrets that are made, and go with the pod that owns them), and can be made to fail: refuse tokens,
-answer with an error, fall silent in the middle of a stream, or cut every connection. It schedules and runs nothing: a test says what becomes of a pod. Not a mock of a client.
+answer with an error, fall silent in the middle of a stream, or cut every connection. It schedules and
+runs nothing: a test says what becomes of a pod. Not a mock of a client.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Quota(Section):
     ResourceQuota in the team's namespace, and `airloom doctor` gives the command that makes it."""
 
     pods: int | None = Field(default=None, ge=1)
-    """Left out, as each of these: no limit."""
+    """Left out, as each of these: whatever the cluster has."""
     cpu: Quantity | None = None
     """Of all pods' requests."""
     memory: Quantity | None = None

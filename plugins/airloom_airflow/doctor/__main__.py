@@ -12,7 +12,8 @@ from airloom.diagnosis import Diagnosis
 from airloom.settings import load_settings
 from airloom_airflow.doctor.installation import check_airflow, check_requirements
 from airloom_airflow.doctor.kubernetes import check_kubernetes
-from airloom_airflow.doctor.pipelines import check_notifiers
+from airloom_airflow.doctor.pipelines import check_notifiers, check_secrets
+from airloom_airflow.speedups.database import look_into_database
 
 
 def main(arguments: list[str]) -> int:
@@ -28,6 +29,9 @@ def main(arguments: list[str]) -> int:
         yield from check_requirements()
         yield from check_airflow(settings, started=not options.not_started)
         yield from check_notifiers(settings)
+        if not options.not_started:
+            look_into_database()
+        yield from check_secrets(settings, started=not options.not_started)
         if settings.runtime == "kubernetes":
             yield from check_kubernetes(settings, options.kubeconfig, options.context)
 

@@ -6,6 +6,7 @@ RuntimeClass, ResourceQuota, PodSecurity, NamespaceLifecycle); a refusal of anot
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.spec.cluster import Cluster, Profile
 from airloom.spec.quantity import parse_quantity
+from airloom.spec.team import Quota
 from airloom_airflow.doctor.reading import Answer
 
 RIGHTS = (
@@ -26,6 +28,7 @@ RIGHTS = (
     ("delete", "pods", ""),
     ("patch", "pods", ""),
     ("get", "pods", "log"),
+    ("create", "secrets", ""),
 )
 """Verb, resource, subresource: what helm/team-namespace.yaml grants Airflow in a team's namespace."""
 TEMPLATE = "helm/team-namespace.yaml"
@@ -147,6 +150,50 @@ def _explain_quota(said: str, need: Need) -> Diagnosis:
             return wrong("quota", need.where, message, "Ask for less in the profile, or raise the quota.")
     remedy = "Nothing, if it empties: stages wait for room. Else raise the quota."
     return unchecked("quota", need.where, f"one pod fits into the quota, which is full now: {said}", remedy)
+
+
+def list_rights(needs: Iterable[Need], *, keeps: bool) -> list[tuple[str, str, str]]:
+    """Of `RIGHTS`, those that are used in a namespace.
+
+    Args:
+        needs: of stages that run there.
+        keeps: failed pods are kept for a look.
+    """
+    secrets = any(need.cluster.list_airflow_secrets(need.team) for need in needs)
+    unused = {("create", "secrets", ""): not secrets, ("patch", "pods", ""): not (secrets or keeps)}
+    return [each for each in RIGHTS if not unused.get(each)]
+
+
+def explain_team_quota(answer: Answer, need: Need, quota: Quota) -> Diagnosis:
+    """Of the list of a namespace's ResourceQuotas: whether they are what the cluster file says of the team."""
+    place = f"team {need.team}, namespace {need.namespace}"
+    if not answer.is_success:
+        words = f"whether its quota is that of the cluster file was not told: {answer.message}"
+        return unchecked("quota", place, words, _SEE)
+    found: dict[str, str] = {}
+    whole = [each for each in answer.body.get("items", []) if not {"scopes", "scopeSelector"} & {*each["spec"]}]
+    for each in whole:  # one with scopes is of some pods only
+        for resource, limit in each["spec"].get("hard", {}).items():
+            resource = f"requests.{resource}" if resource in ("cpu", "memory") else resource  # Kubernetes' short names
+            if resource not in found or _amount(limit) < _amount(found[resource]):
+                found[resource] = limit
+    amiss = [
+        f"{resource} is {limit} in the cluster file, and {found.get(resource, 'without a limit')} in the cluster"
+        for resource, limit in quota.hard.items()
+        if resource not in found or _amount(found[resource]) != _amount(limit)
+    ]
+    if not amiss:
+        return right("quota", place, "the namespace's quota is that of the cluster file")
+    return wrong("quota", place, "; ".join(amiss), _build_quota_command(need.namespace, quota, whole))
+
+
+def _build_quota_command(namespace: str, quota: Quota, there: list[Mapping[str, Any]]) -> str:
+    if there:
+        patch = json.dumps({"spec": {"hard": quota.hard}})
+        name = there[0]["metadata"]["name"]
+        return f"kubectl -n {namespace} patch resourcequota {name} --type merge -p '{patch}'"
+    hard = ",".join(f"{resource}={limit}" for resource, limit in quota.hard.items())
+    return f"kubectl -n {namespace} create quota airloom --hard={hard}"
 
 
 def explain_object(answer: Answer, need: Need, kind: str, name: str) -> Diagnosis:
