@@ -1,6 +1,7 @@
 """Kubernetes quantities, as the cluster file has them, and as numbers. Pure.
 
-Source: Kubernetes' API reference, Quantity; without exponents, which nobody writes.
+Source: Kubernetes' API reference, Quantity; without exponents, which nobody writes. In a file the largest units are left
+out: no pod asks for so much.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|
 _UNITS = {
     "": Decimal(1),
     "m": Decimal("0.001"),
-    **{name: Decimal(1000**power) for power, name in enumerate("kMGT", 1)},
-    **{f"{name}i": Decimal(1024**power) for power, name in enumerate("KMGT", 1)},
+    **{name: Decimal(1000**power) for power, name in enumerate("kMGTPE", 1)},
+    **{f"{name}i": Decimal(1024**power) for power, name in enumerate("KMGTPE", 1)},
 }
 
 

@@ -19,6 +19,7 @@ from airloom.spec.cluster import Cluster, Profile
 from airloom.spec.quantity import parse_quantity
 from airloom.spec.team import Quota
 from airloom_airflow.doctor.reading import Answer
+from airloom_airflow.pods.quota import find_excess
 
 RIGHTS = (
     ("create", "pods", ""),
@@ -138,16 +139,8 @@ def explain_trial(answer: Answer, need: Need) -> Diagnosis:
 
 
 def _explain_quota(said: str, need: Need) -> Diagnosis:
-    """`exceeded quota: NAME, requested: a=1,b=2, used: …, limited: a=0,b=4`."""
-    parts = {
-        name: dict(entry.split("=", 1) for entry in text.split(",") if "=" in entry)
-        for name, text in re.findall(r"(requested|limited): (\S+?)(?:, |$)", said)
-    }
-    limited = parts.get("limited", {})
-    for resource, asked in parts.get("requested", {}).items():
-        if resource in limited and _amount(asked) > _amount(limited[resource]):
-            message = f"the quota gives {limited[resource]} of {resource} in all, and one pod asks for {asked}"
-            return wrong("quota", need.where, message, "Ask for less in the profile, or raise the quota.")
+    if excess := find_excess(said):
+        return wrong("quota", need.where, excess, "Ask for less in the profile, or raise the quota.")
     remedy = "Nothing, if it empties: stages wait for room. Else raise the quota."
     return unchecked("quota", need.where, f"one pod fits into the quota, which is full now: {said}", remedy)
 
@@ -175,12 +168,12 @@ def explain_team_quota(answer: Answer, need: Need, quota: Quota) -> Diagnosis:
     for each in whole:  # one with scopes is of some pods only
         for resource, limit in each["spec"].get("hard", {}).items():
             resource = f"requests.{resource}" if resource in ("cpu", "memory") else resource  # Kubernetes' short names
-            if resource not in found or _amount(limit) < _amount(found[resource]):
+            if resource not in found or parse_quantity(limit) < parse_quantity(found[resource]):
                 found[resource] = limit
     amiss = [
         f"{resource} is {limit} in the cluster file, and {found.get(resource, 'without a limit')} in the cluster"
         for resource, limit in quota.hard.items()
-        if resource not in found or _amount(found[resource]) != _amount(limit)
+        if resource not in found or parse_quantity(found[resource]) != parse_quantity(limit)
     ]
     if not amiss:
         return right("quota", place, "the namespace's quota is that of the cluster file")
@@ -240,8 +233,14 @@ def find_node_trouble(nodes: Iterable[Mapping[str, Any]], spec: Mapping[str, Any
     if not left:
         return "every node that fits has a taint that the pod does not tolerate, or is cordoned"
     for resource, asked in _requests(spec).items():
-        most = max((_amount(node["status"]["allocatable"].get(resource, "0")) for node in left), default=Decimal(0))
-        left = [node for node in left if _amount(node["status"]["allocatable"].get(resource, "0")) >= _amount(asked)]
+        most = max(
+            (parse_quantity(node["status"]["allocatable"].get(resource, "0")) for node in left), default=Decimal(0)
+        )
+        left = [
+            node
+            for node in left
+            if parse_quantity(node["status"]["allocatable"].get(resource, "0")) >= parse_quantity(asked)
+        ]
         if not left:
             return f"the pod asks for {resource}: {asked}, and the most that a node that fits has is {most:f}"
     return None
@@ -256,13 +255,6 @@ def _requests(spec: Mapping[str, Any]) -> dict[str, str]:
     """Of the pod's first container, the stage; what has a limit alone is requested by it."""
     resources = spec["containers"][0].get("resources", {})
     return {**resources.get("limits", {}), **resources.get("requests", {})}
-
-
-def _amount(quantity: Any) -> Decimal:
-    try:
-        return parse_quantity(str(quantity))
-    except KeyError:  # Pi, Ei: more than any pod asks for
-        return Decimal("Infinity")
 
 
 def _fits(labels: Mapping[str, str], term: Mapping[str, Any]) -> bool:

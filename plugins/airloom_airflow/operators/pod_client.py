@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
 from airloom_airflow.pods.pod import CONTAINER, SECRET_ANNOTATION, SECRET_GATE, TASK_INSTANCE_LABEL
+from airloom_airflow.pods.quota import find_excess
 from airloom_airflow.pods.secret import build_secret
 from airloom_airflow.triggers.pod_watch import PodPlace
 
@@ -257,5 +258,7 @@ def _translate(error: ApiException, metadata: Any, what: str = "it was refused")
         words = json.loads(error.body)["message"]
     message = f"pod {metadata.name}: {what} in namespace {metadata.namespace}: {words}"
     if error.status == 403 and "exceeded quota" in words:
+        if excess := find_excess(words):
+            return ConfigError(f"{message}: {excess}; ask for less in the profile, or raise the quota")
         return QuotaExceededError(message)
     return ConfigError(message) if error.status in _PERMANENT else UnavailableError(message)
