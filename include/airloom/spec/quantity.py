@@ -1,7 +1,7 @@
 """Kubernetes quantities, as the cluster file has them, and as numbers. Pure.
 
-Source: Kubernetes' API reference, Quantity; without exponents, which nobody writes. In a file the largest units are left
-out: no pod asks for so much.
+Source: Kubernetes' API reference, Quantity; without exponents, which nobody writes, and in a file without the largest
+units, for which no pod asks.
 """
 
 from __future__ import annotations

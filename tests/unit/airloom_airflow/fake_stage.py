@@ -5,7 +5,8 @@ parameter `params`, or the file `instructions.json` in the pipeline's folder of 
 was started with. `behaviour.<stage>` is one of
 `permanent`, `transient`, `lost`, `hang` (tells its process id in `pid_file` and waits), `memory` (takes
 `megabytes`) and `wait` (writes numbered lines until `gate_file` is there); else it succeeds with
-`facts.<stage>` and `links.<stage>`. `errors.<stage>` is the name of a failure's error. What it was told goes to
+`facts.<stage>` and `links.<stage>`. `writes.<stage>` names a variable whose value it writes to its log, masking nothing, as
+native code would. `errors.<stage>` is the name of a failure's error. What it was told goes to
 `told_file`. Its result, and the file that it waits for, may lie in a bucket that anybody may read and write, at
 `AWS_ENDPOINT_URL`.
 """
@@ -75,6 +76,8 @@ def main(argv: list[str]) -> int:
     params = find_instructions(context)
     behaviour = params.get("behaviour", {}).get(stage, "succeed")
     print(f"fake {stage}: {behaviour}")
+    if name := params.get("writes", {}).get(stage):
+        print(f"{name} is {os.environ[name]}")
     if "told_file" in params:
         Path(params["told_file"]).write_text(json.dumps({"context": context, "environ": sorted(os.environ)}))
     if behaviour == "lost":

@@ -402,7 +402,7 @@ def test_a_pod_that_is_larger_than_its_teams_quota_in_the_cluster_file_is_not_as
     here.configure(
         {"memory": "4Gi"}, teams={"ops": {"namespace": "ops", "quota": {"memory": "2Gi"}}}, namespace="x-{team}"
     )
-    with pytest.raises(AirflowFailException, match="asks for memory: 4Gi, and spec.teams.ops.quota"):
+    with pytest.raises(AirflowFailException, match=r"asks for memory: 4Gi, and spec\.teams\.ops\.quota"):
         execute(here.make())
     assert api.requests == []
 
