@@ -125,9 +125,8 @@ def test_a_secret_that_airflow_has_is_in_a_secret_of_the_pods_own_and_in_no_log(
     assert VALUE not in run.log("ingest")
 
     def are_gone() -> bool:
-        return not json.loads(kubectl("-n", NAMESPACE, "get", "secrets", "-o", "json", "-l", "airloom.io/stage"))[
-            "items"
-        ]
+        told = kubectl("-n", NAMESPACE, "get", "secrets", "-o", "json", "-l", "airloom.io/stage")
+        return not json.loads(told)["items"]
 
     installation.cluster.wait(are_gone, "the Secrets are gone with their pods")
 
@@ -146,7 +145,7 @@ def test_a_stage_beyond_its_teams_quota_waits_and_uses_up_no_retry(
         )
         assert second.task("ingest")["state"] in ("deferred", "running", "scheduled", "queued")
         gate.open()
-        assert (first.end(), second.end(240)) == ("success", "success")
+        assert (first.end(200), second.end(200)) == ("success", "success")
         assert second.task("ingest")["try_number"] == 1
     finally:
         gate.open()
