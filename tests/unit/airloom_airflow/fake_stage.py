@@ -5,9 +5,9 @@ parameter `params`, or the file `instructions.json` in the pipeline's folder of 
 was started with. `behaviour.<stage>` is one of
 `permanent`, `transient`, `lost`, `hang` (tells its process id in `pid_file` and waits), `memory` (takes
 `megabytes`) and `wait` (writes numbered lines until `gate_file` is there); else it succeeds with
-`facts.<stage>` and `links.<stage>`. `writes.<stage>` names a variable whose value it writes, masking
-nothing, as native code would. `errors.<stage>` is the name of a failure's error. What it was told goes to `told_file`. Its result, and the file that it waits for, may lie in a bucket that anybody may read and write, at
-`AWS_ENDPOINT_URL`.
+`facts.<stage>` and `links.<stage>`. `writes.<stage>` names a variable whose value it writes, masking nothing, as
+native code would. `errors.<stage>` is the name of a failure's error. What it was told goes to `told_file`. Its
+result, and the file that it waits for, may lie in a bucket that anybody may read and write, at `AWS_ENDPOINT_URL`.
 """
 
 import hashlib
