@@ -84,7 +84,7 @@ test-airflow: setup
 emulators: ## Azurite, by which the tests have Azure's blobs (Node.js, npm); its tests are skipped without
 	npm install --prefix build/emulators --no-audit --no-fund --silent azurite@3.35.0
 .PHONY: test-executors
-test-executors: setup $(VENV)/executors/.ready ## The executors and databases, each part of Airflow on a disk of its own (root, Debian)
+test-executors: setup $(VENV)/executors/.ready ## The executors and databases, each part of Airflow on a disk of its own (root, Debian, Go)
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/executors
 
 .PHONY: test-airflow-versions

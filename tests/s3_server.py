@@ -59,7 +59,7 @@ osd pool default pg autoscale mode = off
 rgw data = {folder}
 rgw rados pool pg num min = 1
 rgw run sync thread = false
-rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw frontends = beast endpoint={address}:{port} tcp_nodelay=1
 admin socket =
 run dir = {folder}
 crash dir = {folder}
@@ -70,16 +70,20 @@ log file = {folder}/$name.log
 class S3Server:
     """The server; a `with` block starts and ends it.
 
+    Args:
+        address: where it listens, of this machine.
+
     Attributes:
         endpoint: its address.
         access_key, secret_key: of the one user.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self._address = address
         self.access_key = uuid.uuid4().hex
         self.secret_key = uuid.uuid4().hex
         self._port = _free_port()
-        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self.endpoint = f"http://{address}:{self._port}"
         self._folder = Path(tempfile.mkdtemp(prefix="airloom-ceph-"))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._gateway: subprocess.Popen[bytes] | None = None
@@ -127,7 +131,9 @@ class S3Server:
         for name in ("mon", "osd"):
             (self._folder / name).mkdir()
         self._configuration.write_text(
-            _CONFIGURATION.format(fsid=fsid, folder=self._folder, port=self._port, monitor_port=monitor_port)
+            _CONFIGURATION.format(
+                fsid=fsid, folder=self._folder, address=self._address, port=self._port, monitor_port=monitor_port
+            )
         )
         monitors = str(self._folder / "monmap")
         self._run("monmaptool", "--create", "--addv", "a", f"[v2:127.0.0.1:{monitor_port}]", "--fsid", fsid, monitors)
@@ -168,7 +174,7 @@ class S3Server:
         def answers() -> bool:
             assert gateway.poll() is None, f"radosgw ended: {self._tell()}"
             with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self._port)) == 0
+                return probe.connect_ex((self._address, self._port)) == 0
 
         wait_until(answers, "radosgw listens")
 

@@ -105,7 +105,9 @@ def measure_cluster() -> Iterator[Figure]:
                 cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", given=_EVENTS)
                 stock.write({})
                 known = yield from _measure(installation, stock)
-            with start_airflow(cluster, folder, pipelines, bucket, SPEEDUPS_OFF) as installation:
+            stock.write({})
+            alone = {**SPEEDUPS_OFF, "AIRLOOM_DAG_FILES": str(stock.folder)}
+            with start_airflow(cluster, folder, pipelines, bucket, alone) as installation:
                 yield from _measure_without(installation, known)
         finally:
             cluster.down()
@@ -115,8 +117,7 @@ def _measure(installation: Installation, stock: _Stock) -> Generator[Figure, Non
     """Ours beside stock. Returns ours by name: `_STAGE`, `_SHARED`, `_TOGETHER`."""
     api = installation.api
     chain, fused = f"{TEAM}__small__train", f"{TEAM}__fused__train"
-    ours = _list_ours()
-    stocks = {mode: [f"stock_{mode}_{number}" for number in range(1, _AT_ONCE + 1)] for mode in ("sync", "deferrable")}
+    ours, stocks = _list_ours(), _list_stocks()
     chains = (chain, fused, "stock_sync_0", "stock_deferrable_0")
     for dag_id in (*chains, *ours, *stocks["sync"], *stocks["deferrable"]):
         api.wait_for_dag(dag_id, 180)
@@ -143,17 +144,23 @@ def _measure(installation: Installation, stock: _Stock) -> Generator[Figure, Non
 
 
 def _measure_without(installation: Installation, known: Mapping[str, float]) -> Iterator[Figure]:
-    """Ours again, in an Airflow without speedups, beside what is known of it with them."""
-    chain, fused, ours = f"{TEAM}__small__train", f"{TEAM}__fused__train", _list_ours()
-    for dag_id in (chain, fused, *ours):
+    """Both in an Airflow without speedups: ours beside ours with them, and with them beside stock, as most have it."""
+    chain, fused, ours, stocks = f"{TEAM}__small__train", f"{TEAM}__fused__train", _list_ours(), _list_stocks()
+    chains = (chain, fused, "stock_sync_0")
+    for dag_id in (*chains, *ours, *stocks["sync"], *stocks["deferrable"]):
         installation.api.wait_for_dag(dag_id, 180)
-    for dag_id in (chain, fused):
+    for dag_id in chains:
         _time_stages(installation, dag_id)  # the first of each warms up
-    stages, shared = [], []
+    stages, shared, sync = [], [], []
     for _ in range(_RUNS):
         shared.append(mean(_time_stages(installation, fused)))
         stages += _time_stages(installation, chain)
+        sync += _time_stages(installation, "stock_sync_0")
     together = _time_together(installation, ours)
+    yield Figure(_SHARED, known[_SHARED], "s", "stock operator and Airflow, sync", median(sync), 0.12)
+    for mode, dags in stocks.items():
+        peer = _time_together(installation, dags)
+        yield Figure(_TOGETHER, known[_TOGETHER], "s", f"stock operator and Airflow, {mode}", peer, 0.5)
     for name, seconds in ((_STAGE, median(stages)), (_SHARED, median(shared)), (_TOGETHER, together)):
         yield build_without(name, seconds, known[name])
 
@@ -161,6 +168,11 @@ def _measure_without(installation: Installation, known: Mapping[str, float]) -> 
 def _list_ours() -> list[str]:
     """DAGs of a single stage."""
     return [f"{TEAM}__small{number}__score" for number in range(1, _AT_ONCE + 1)]
+
+
+def _list_stocks() -> dict[str, list[str]]:
+    """The peer's, by its mode."""
+    return {mode: [f"stock_{mode}_{number}" for number in range(1, _AT_ONCE + 1)] for mode in ("sync", "deferrable")}
 
 
 def _time_stages(installation: Installation, dag_id: str) -> list[float]:

@@ -7,13 +7,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from tests.cluster.bucket import Bucket, start_minio
 from tests.cluster.cluster import Cluster
 from tests.cluster.installation import FUSED, NAMESPACE, SMALL, Installation, run_installation
-from tests.cluster.local.cluster import LocalCluster
+from tests.cluster.local.cluster import LocalCluster, run_cluster
 from tests.cluster.local.programs import run
 from tests.images.builder import build_image, image_reference
 
@@ -25,11 +24,8 @@ def local_cluster() -> Iterator[LocalCluster]:
     """A cluster of our own, for tests that break its nodes or look below them."""
     if os.environ.get(GIVEN):
         pytest.skip(f"needs a cluster whose parts it may break; {GIVEN} names another's")
-    cluster = LocalCluster(Path(__file__).parents[2] / "build" / "test-cluster")
-    cluster.down()
-    cluster.up(say=lambda text: print(text, flush=True))
-    yield cluster
-    cluster.down()
+    with run_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

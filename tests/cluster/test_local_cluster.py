@@ -137,6 +137,18 @@ def test_a_second_start_is_quick_and_changes_nothing(local_cluster: LocalCluster
     assert local_cluster.processes.names() == before
 
 
+def test_taking_down_another_that_does_not_run_leaves_this_one_its_network(
+    local_cluster: LocalCluster, run_pod: Callable[..., str], tmp_path: Path
+) -> None:
+    LocalCluster(tmp_path).down()
+    assert network.BRIDGE in network.leftovers()
+    assert {route.split()[1] for route in network.leftovers() if route.startswith("unreachable ")} == {
+        network.PODS, network.SERVICES, network.NODES
+    }  # fmt: skip
+    pod = run_pod("until nslookup kubernetes.default.svc.cluster.local; do sleep 0.2; done")
+    wait_for(local_cluster, pod, "Succeeded")
+
+
 def test_it_comes_up_soon_and_small_and_leaves_nothing(local_cluster: LocalCluster) -> None:
     """Last, for it takes the cluster down; up again for whoever comes after."""
     bridges = [Path("/sys/class/net", network.pod_bridge(number), "brif") for number in (1, 2)]

@@ -19,13 +19,13 @@ from pathlib import Path
 from airloom.embedded import processes
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "api-server": ("api-server",),
-    "dag-processor": ("dag-processor",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-    "worker": ("celery", "worker", "--skip-serve-logs", "--concurrency", "4"),
+    "api-server": ("airflow", "api-server"),
+    "dag-processor": ("airflow", "dag-processor"),
+    "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
+    "triggerer": ("python", "-m", "airloom_airflow.speedups.triggerer", "--skip-serve-logs"),
+    "worker": ("airflow", "celery", "worker", "--skip-serve-logs", "--concurrency", "4"),
 }
-"""Kind of part → arguments of `airflow`."""
+"""Kind of part → program and its arguments."""
 
 
 @dataclass
@@ -35,13 +35,13 @@ class Part:
     Args:
         name: `<kind>-<number>`; its hostname too.
         folder: its disk.
-        program: the `airflow` that it runs.
+        programs: the folder in which the programs of Airflow's environment lie.
         environ: its whole environment.
     """
 
     name: str
     folder: Path
-    program: Path
+    programs: Path
     environ: Mapping[str, str]
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -62,10 +62,11 @@ class Part:
     def start(self) -> None:
         """Start it, on whatever its disk holds."""
         self.starts += 1
+        program, *arguments = COMMANDS[self.kind]
         own = ("--celery-hostname", f"{self.name}@%h") if self.kind == "worker" else ()
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(self.program), *COMMANDS[self.kind], *own],
+                [str(self.programs / program), *arguments, *own],
                 env=dict(self.environ),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

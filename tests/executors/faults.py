@@ -16,11 +16,11 @@ def require_once(run: Run, name: str) -> None:
         assert times == [1, 1], f"{run.dag_id}.{task_id} began and ended {times} times"
 
 
-def start_training(installation: Installation) -> tuple[Run, str]:
-    """Start the held pipeline's training; gives the part in which it waits, when it does."""
+def start_training(installation: Installation, dag_id: str = HELD) -> tuple[Run, str]:
+    """Start the training of the held pipeline, or of one like it; gives the part in which it waits, when it does."""
     before = len(installation.read("training.begun"))
     installation.hold("training")
-    run = installation.trigger(HELD)
+    run = installation.trigger(dag_id)
     return run, wait_for_training(installation, before)
 
 

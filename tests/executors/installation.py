@@ -24,13 +24,14 @@ from tests.executors.servers import Redis
 from tests.executors.shared import AIRFLOW, Shared
 from tests.waiting import wait_until
 
-from airloom.embedded.addresses import port_of
+from airloom.embedded.addresses import host_of, port_of
 from airloom.embedded.airflow_api import AirflowApi
 from airloom.embedded.airflow_environment import USER, build_airflow_environ, load_secrets, prepare_airflow
 from airloom.errors import UnavailableError
 from airloom.telemetry import SWITCHES
 
 _OWN = Path(__file__).parent
+_BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 _SECONDS = {
     "SCHEDULER__JOB_HEARTBEAT_SEC": 1,
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": 1,
@@ -54,13 +55,17 @@ class Installation:
     Args:
         folder: the parts' disks lie below it.
         disk: what lies on every part's disk from the start: pipeline files, data, DAG files, own code.
-        parts: their names.
+        names: of the parts.
+        variables: of every part's environment, beside those that any executor needs.
+        bundles: DAG bundles beside those of every part's own disk, as Airflow's configuration has them.
     """
 
     folder: Path
     shared: Shared
     disk: Path
     names: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    bundles: tuple[Mapping[str, object], ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -166,7 +171,7 @@ class Installation:
         home.mkdir()
         shutil.copy(self.folder / "secrets" / "secrets.json", home)
         prepare_airflow(home)
-        return Part(name, folder, AIRFLOW, self._environ(name, folder, home))
+        return Part(name, folder, AIRFLOW.parent, self._environ(name, folder, home))
 
     def _environ(self, name: str, folder: Path, home: Path) -> dict[str, str]:
         kept = {
@@ -176,17 +181,22 @@ class Installation:
         sections = {
             "DATABASE__SQL_ALCHEMY_CONN": shared.postgres.url,
             "CORE__HOSTNAME_CALLABLE": "own_name.own_name",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
+            "API__HOST": host_of(self.address),
+            "API__BASE_URL": self.address,
             "LOGGING__REMOTE_LOGGING": True,
             "LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{_bucket(self.folder)}/logs",
             "LOGGING__REMOTE_LOG_CONN_ID": "logs",
             **_SECONDS,
             **(self._celery(shared.redis) if shared.redis else {}),
         }
+        airflow = build_airflow_environ(home, port_of(self.address), None, folder / "dag_files")
+        airflow[_BUNDLES] = json.dumps([*json.loads(airflow[_BUNDLES]), *self.bundles])
         return {
             **kept,
             **SWITCHES,
             **shared.s3.environ(),
-            **build_airflow_environ(home, port_of(self.address), None, folder / "dag_files"),
+            **airflow,
             **{f"AIRFLOW__{key}": str(value) for key, value in sections.items()},
             "AIRFLOW_CONN_LOGS": json.dumps({"conn_type": "aws", "extra": {"endpoint_url": shared.s3.endpoint}}),
             "AIRLOOM_HOME": str(folder),
@@ -203,8 +213,9 @@ class Installation:
             "PYTHONPATH": str(_OWN / "on_every_part"),
             "PYTHONUNBUFFERED": "1",
             "PATH": f"{AIRFLOW.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": f"127.0.0.1,localhost,{host_of(self.address)}",
+            "no_proxy": f"127.0.0.1,localhost,{host_of(self.address)}",
+            **self.variables,
         }
 
     def _celery(self, redis: Redis) -> Mapping[str, object]:
@@ -269,15 +280,31 @@ class Run:
         self.installation.wait(ended, f"{self.dag_id} ends", seconds)
         return seen
 
+    def wait_for_lines(self, task_id: str, last: str) -> list[str]:
+        """What a task and its triggers logged after `LINE `, once that is in the log: it is uploaded when they end."""
+        lines: list[str] = []
+
+        def are_uploaded() -> bool:
+            lines[:] = [line.partition("LINE ")[2] for line in self.log(task_id) if "LINE " in line]
+            return last in lines
+
+        self.installation.wait(are_uploaded, f"the log of {task_id} has {last!r}")
+        return lines
+
+    def read_log_on_disks(self, task_id: str) -> str:
+        """What lies of a task's log on the parts' disks."""
+        folder = f"dag_id={self.dag_id}/run_id={self.run_id}/task_id={task_id}"
+        found = self.installation.folder.glob(f"*/airflow/logs/{folder}/*")
+        return "\n".join(path.read_text() for path in found)
+
     def log(self, task_id: str, attempt: int = 1) -> list[str]:
         """One try's log, line by line."""
         return self.installation.api.task_log(self.dag_id, self.run_id, task_id, attempt).splitlines()
 
 
 @contextmanager
-def run_installation(folder: Path, shared: Shared, disk: Path, names: tuple[str, ...]) -> Iterator[Installation]:
+def run_installation(made: Installation) -> Iterator[Installation]:
     """Start it; stop it at the end."""
-    made = Installation(folder, shared, disk, names)
     try:
         made.start()
         yield made

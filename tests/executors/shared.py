@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ from tests.s3_server import S3Server
 from tests.waiting import wait_until
 
 from airloom.embedded import processes
-from airloom.embedded.addresses import Addresses, choose_addresses
+from airloom.embedded.addresses import Addresses, choose_addresses, port_of
 from airloom.embedded.pieces import Piece, build_pieces
 from airloom.settings import load_settings
 
@@ -33,7 +33,7 @@ class Shared:
         redis: the broker; None where the executor needs none.
         s3: holds the bucket of logs, and the object store where that is a bucket.
         artifacts_uri: the object store.
-        addresses: of MLflow and the gateway.
+        addresses: of the API server, MLflow and the gateway.
         ledger: where tasks and triggers write things down for the test, and wait for it.
     """
 
@@ -46,20 +46,25 @@ class Shared:
 
 
 @contextmanager
-def run_shared(folder: Path, s3: S3Server, store: Literal["bucket", "folder"], *, broker: bool) -> Iterator[Shared]:
+def run_shared(
+    folder: Path, s3: S3Server, store: Literal["bucket", "folder"], *, broker: bool, listen: str = "127.0.0.1"
+) -> Iterator[Shared]:
     """Start the servers; end them at the end.
 
     Args:
         folder: their own.
         store: what the object store is.
         broker: whether there is a Redis.
+        listen: the address of this machine at which tasks reach the API server, MLflow and the gateway.
     """
     ledger = folder / "ledger"
     ledger.mkdir()
     if store == "bucket":
         s3.client.create_bucket(Bucket=folder.name)
     artifacts_uri = f"s3://{folder.name}/artifacts" if store == "bucket" else (folder / "artifacts").as_uri()
-    addresses = choose_addresses({f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")})
+    ports = {f"AIRLOOM_{piece}_PORT": "0" for piece in ("AIRFLOW", "MLFLOW", "GATEWAY")}
+    addresses = choose_addresses({**ports, "AIRLOOM_LISTEN": listen})
+    addresses = replace(addresses, airflow=f"http://{listen}:{port_of(addresses.airflow)}")
     environ = {
         **os.environ,
         **s3.environ(),

@@ -26,7 +26,7 @@ _PARTS = ("api-server-1", "dag-processor-1", "scheduler-1", "scheduler-2", *sort
 def installation(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server, disk: Path) -> Iterator[Installation]:
     with (
         run_shared(tmp_path_factory.mktemp("shared"), s3_server, "folder", broker=True) as shared,
-        run_installation(tmp_path_factory.mktemp("airflow"), shared, disk, _PARTS) as made,
+        run_installation(Installation(tmp_path_factory.mktemp("airflow"), shared, disk, _PARTS)) as made,
     ):
         yield made
 
@@ -84,3 +84,57 @@ def test_a_broker_that_restarts_under_running_and_queued_tasks_loses_none(instal
     assert queued.end() == "success"
     require_once(running, "broker")
     require_once(queued, "queued")
+
+
+def test_a_log_is_whole_and_in_order_across_deferral_workers_and_another_triggerer(installation: Installation) -> None:
+    run = installation.trigger("deferring", name="logged", lines=6000)
+    run.wait_for("deferred")
+    first = run.wait_for_watchers(_TRIGGERERS)
+    installation.wait(lambda: len(installation.read("logged.watched")) == len(first), "all are watched")
+    gone = max(_TRIGGERERS, key=[*first.values()].count)
+    [other] = _TRIGGERERS - {gone}
+    installation.parts[gone].stop()
+    try:
+        run.wait_for_watchers({other})
+        moved = [task_id for task_id, name in first.items() if name == gone]
+        watched = len(first) + len(moved)
+        installation.wait(lambda: len(installation.read("logged.watched")) == watched, "all are watched again")
+        installation.let_go("logged")
+        assert run.end() == "success"
+    finally:
+        installation.parts[gone].start()
+    for task_id, name in first.items():
+        before = [f"waiting in {gone}"] if name == gone else []
+        numbers = [str(number) for number in range(6000)]
+        expected = ["deferring", *before, f"waiting in {other}", *numbers, f"let go in {other}", "resumed"]
+        lines = run.wait_for_lines(task_id, "resumed")
+        assert lines == expected, (lines[:5], lines[-5:], len(lines))
+
+
+def test_a_bucket_of_logs_that_is_away_costs_nothing_but_logs_which_stay_on_their_disks(
+    installation: Installation,
+) -> None:
+    versions = count_versions(installation)
+    with installation.shared.s3.away():
+        training, _ = start_training(installation)
+        deferring = installation.trigger("deferring", name="away")
+        deferring.wait_for("deferred")
+        installation.let_go("training")
+        installation.let_go("away")
+        assert (training.end(), deferring.end()) == ("success", "success")
+    require_once(deferring, "away")
+    assert count_versions(installation) == versions + 1
+    for run, task_ids in ((training, ["train"]), (deferring, deferring.tasks)):
+        assert {task["try_number"] for task in run.tasks.values()} == {1}
+        for task_id in task_ids:
+            assert "Could not read served logs" in "\n".join(run.log(task_id)), "Airflow says that it has none"
+    assert "LINE let go" in training.read_log_on_disks("train")
+    for task_id in deferring.tasks:
+        on_disks = deferring.read_log_on_disks(task_id)
+        assert all(f"LINE {line}" in on_disks for line in ("deferring", "waiting", "let go", "resumed")), on_disks
+    later = installation.trigger("deferring", name="later")
+    later.wait_for("deferred")
+    installation.let_go("later")
+    assert later.end() == "success"
+    for task_id in later.tasks:
+        assert later.wait_for_lines(task_id, "resumed")[0] == "deferring"

@@ -77,7 +77,7 @@ class Container:
         user, _, group = self.config["User"].partition(":")
         spec["process"].update(
             terminal=False,
-            args=[*(self.config["Entrypoint"] if entrypoint else ()), *arguments],
+            args=[*((self.config.get("Entrypoint") or ()) if entrypoint else ()), *arguments],
             env=[*self.config["Env"], *(f"{name}={value}" for name, value in environ.items())],
             cwd=self.config["WorkingDir"],
             user={"uid": int(user), "gid": int(group)},

@@ -16,7 +16,7 @@ from tests.images.container import Container
 pytestmark = pytest.mark.timeout(1800)
 
 COMMANDS = {
-    "airflow": ("version",),
+    "airflow": ("airflow", "version"),
     "stage-cpu": ("--help",),
     "stage-gpu": ("--help",),
     "serve": ("--help",),

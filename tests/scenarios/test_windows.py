@@ -44,9 +44,11 @@ def train(bank: Bank, run_id: str, end: str | None, **told: Any) -> dict[str, St
     return {stage: run(bank, stage, run_id, end, **told) for stage in stages}
 
 
-def test_a_training_of_a_past_interval_sees_no_later_row(dated: Bank) -> None:
+def test_a_training_of_a_past_interval_sees_no_later_row(dated: Bank, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     past = run(dated, "ingest", "past", "2026-02-20T00:00:00+00:00", backfill=True)
     assert past.facts["rows"] == 200
+    assert "200 of 400 rows are dated 2026-02-20T00:00:00+00:00 or later; they are left out" in caplog.text
     assert run(dated, "ingest", "now", None).facts["rows"] == 400
     again = run(dated, "ingest", "again", "2026-02-20T01:00:00+01:00", backfill=True)
     assert again.facts["dataset_version"] == past.facts["dataset_version"]
@@ -55,6 +57,41 @@ def test_a_training_of_a_past_interval_sees_no_later_row(dated: Bank) -> None:
 def test_the_window_counts_from_the_newest_row_of_the_interval(dated: Bank) -> None:
     dated.write(DATED.replace("    timestamp: at", "    timestamp: at\n    window_days: 10"))
     assert run(dated, "ingest", "past", "2026-02-20T00:00:00+00:00").facts["rows"] == 40
+
+
+@pytest.mark.parametrize("kind", ["text", "mixed", "time", "zoned", "date"])
+def test_a_window_counts_in_every_form_of_a_time(dated: Bank, kind: str) -> None:
+    text = DATED.replace("{type: csv, path: loans.csv}", "{type: parquet, path: loans.parquet}", 1)
+    dated.write(text.replace("    timestamp: at", "    timestamp: at\n    window_days: 10"))
+    times = pd.Series([FIRST + pd.Timedelta(days=number // 4) for number in range(400)])
+    forms = {
+        "text": times.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "mixed": times.dt.strftime("%Y-%m-%d").where(
+            times.index % 2 == 0, times.dt.strftime("%Y-%m-%d %H:%M:%S.5+02:00")
+        ),
+        "time": times.dt.tz_localize(None),
+        "zoned": times,
+        "date": times.dt.date,
+    }
+    make_loans().assign(at=forms[kind]).to_parquet(dated.folder / "loans.parquet")
+    assert run(dated, "ingest", "now", None).facts["rows"] == 40
+    past = run(dated, "ingest", "past", "2026-02-20T00:00:00+00:00", backfill=True)
+    assert past.facts["rows"] == 40
+
+
+@pytest.mark.parametrize("numbers", [range(1_767_225_600, 1_767_226_000), [20260101] * 400, [1.5] * 400])
+@pytest.mark.parametrize("asked", ["window_days", "window_end"])
+def test_a_window_of_times_that_are_numbers_is_refused(dated: Bank, numbers: Any, asked: str) -> None:
+    text = DATED.replace("{type: csv, path: loans.csv}", "{type: parquet, path: loans.parquet}", 1)
+    days = "\n    window_days: 10" if asked == "window_days" else ""
+    dated.write(text.replace("    timestamp: at", f"    timestamp: at{days}"))
+    make_loans().assign(at=numbers).to_parquet(dated.folder / "loans.parquet")
+    end = None if days else "2026-02-20T00:00:00+00:00"
+    refused = run(dated, "ingest", "now", end, params={} if days else {"window_end": end}).failure
+    assert refused
+    assert refused.family == "permanent"
+    assert "none of the 400 rows has a time that can be read in data.timestamp 'at'" in refused.message
+    assert "to_timestamp(at)" in refused.message
 
 
 def test_another_window_is_another_result(dated: Bank) -> None:
@@ -103,6 +140,36 @@ def test_a_scoring_of_a_past_interval_scores_its_rows(dated: Bank) -> None:
     assert early.failure
     assert "none of the 400 rows" in early.failure.message
     assert early.failure.family == "permanent"
+
+
+def test_a_live_scoring_scores_every_row_that_is_there_also_of_days_to_come(dated: Bank) -> None:
+    train(dated, "now", None)
+    dated.run("promote", "p1")
+    scored = run(dated, "score", "scheduled", "2026-02-20T00:00:00+00:00")
+    assert (scored.facts["rows"], scored.facts["rows_left_out"]) == (400, 0)
+
+
+def test_rows_that_a_scoring_leaves_out_are_counted_and_logged(dated: Bank, caplog: pytest.LogCaptureFixture) -> None:
+    train(dated, "now", None)
+    dated.run("promote", "p1")
+    caplog.set_level("INFO")
+    past = run(dated, "score", "past", "2026-02-20T00:00:00+00:00", backfill=True)
+    assert (past.facts["rows"], past.facts["rows_left_out"]) == (200, 200)
+    assert "200 of 400 rows are dated 2026-02-20T00:00:00+00:00 or later; they are left out" in caplog.text
+    dated.write(DATED.replace("  score:\n", "  score:\n    window_days: 10\n"))
+    sliced = run(dated, "score", "sliced", "2026-02-20T00:00:00+00:00")
+    assert (sliced.facts["rows"], sliced.facts["rows_left_out"]) == (40, 360)
+
+
+def test_a_scoring_window_of_times_that_are_numbers_is_refused(dated: Bank) -> None:
+    train(dated, "now", None)
+    dated.run("promote", "p1")
+    make_loans().assign(at=range(400)).to_csv(dated.folder / "loans.csv", index=False)
+    dated.write(DATED.replace("  score:\n", "  score:\n    window_days: 10\n"))
+    refused = run(dated, "score", "sliced", None).failure
+    assert refused
+    assert "none of the 400 rows has a time that can be read in data.timestamp 'at'" in refused.message
+    assert "to_timestamp(at)" in refused.message
 
 
 def test_rows_without_a_time_column_are_scored_live_and_never_as_of_a_past_day(dated: Bank) -> None:

@@ -34,12 +34,19 @@ def is_embedded(environ: Mapping[str, str]) -> bool:
 
 def find_addresses(settings: Settings, environ: Mapping[str, str]) -> Addresses | None:
     """Where the embedded runtime's pieces listen; None where it does not run."""
-    state = read_state(settings.home) if is_embedded(environ) else None
+    try:
+        state = read_state(settings.home) if is_embedded(environ) else None
+    except ConfigError:  # `check_ports` tells
+        return None
     return state.addresses if state and state.alive else None
 
 
 def check_ports(settings: Settings, environ: Mapping[str, str]) -> Diagnosis:
     """Whether the embedded runtime runs, or could have its ports."""
+    try:
+        read_state(settings.home)
+    except ConfigError as error:
+        return wrong("ports", str(settings.home), str(error), "See the message.")
     if addresses := find_addresses(settings, environ):
         return right("ports", str(settings.home), f"the embedded runtime runs: {addresses.airflow}")
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
+from airloom.doctor.writable import find_folder_fault
 from airloom.errors import ConfigError, SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
@@ -73,11 +73,10 @@ def check_environment(settings: Settings, pipelines: list[tuple[Path, Pipeline]]
 
 def check_home(settings: Settings) -> Diagnosis:
     """Whether the home folder can be written, or made."""
-    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
-    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+    if (fault := find_folder_fault(settings.home)) is None:
         return right("settings", str(settings.home), "the home folder can be written")
     return wrong(
-        "settings", str(settings.home), f"the home folder cannot be written: {place} is no folder of this user's",
+        "settings", str(settings.home), f"the home folder cannot be written: {fault}",
         "Set AIRLOOM_HOME to a folder that this user can write.",
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import urllib.error
 import urllib.request
 import uuid
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
+from airloom.doctor.writable import find_file_fault
 from airloom.errors import AirloomError
 from airloom.settings import Settings
 from airloom.spec import Pipeline
@@ -60,12 +60,10 @@ def check_tracker(settings: Settings) -> Diagnosis:
     """Whether MLflow's registry answers; a database file is not opened, as it would be made."""
     check, where = "MLflow", settings.tracking_uri
     if where.startswith("sqlite:///"):
-        folder = Path(where.removeprefix("sqlite:///")).parent
-        existing = next(place for place in (folder, *folder.parents) if place.exists())
-        if os.access(existing, os.W_OK):
-            return right(check, where, "a database file in a folder that can be written")
+        if (fault := find_file_fault(Path(where.removeprefix("sqlite:///")))) is None:
+            return right(check, where, "a database file that can be written")
         remedy = "Set AIRLOOM_TRACKING_URI to http://… of an MLflow server, or to a file that can be written."
-        return wrong(check, where, f"{existing} cannot be written", remedy)
+        return wrong(check, where, fault, remedy)
     try:
         models = EmbeddedPorts(settings, settings.artifacts_uri).model_registry.names()
     except AirloomError as error:
@@ -98,11 +96,10 @@ def check_lineage(settings: Settings, environ: Mapping[str, str]) -> Diagnosis:
             message = "pods share no file with Airflow: only Airflow's own events go to it"
             remedy = "Set OPENLINEAGE_URL in the cluster file's `env` for the stages' own, or leave it at that."
             return unchecked(check, str(settings.lineage_path), message, remedy)
-        folder = next(place for place in settings.lineage_path.parents if place.exists())
-        if os.access(folder, os.W_OK):
+        if (fault := find_file_fault(settings.lineage_path)) is None:
             return right(check, str(settings.lineage_path), "the file can be written")
         remedy = "Set AIRLOOM_LINEAGE_PATH to a file that can be written, or to nothing to switch lineage off."
-        return wrong(check, str(settings.lineage_path), f"{folder} cannot be written", remedy)
+        return wrong(check, str(settings.lineage_path), fault, remedy)
     url = environ.get("OPENLINEAGE_URL") or environ.get("OPENLINEAGE__TRANSPORT__URL")
     if not url:
         message = "events go where OPENLINEAGE__TRANSPORT__… says, which is no plain address"

@@ -105,7 +105,11 @@ class Runtime:
 
     @property
     def state(self) -> RuntimeState | None:
-        """What runs; None where nothing does."""
+        """What runs; None where nothing does.
+
+        Errors:
+            ConfigError: what the supervisor says of itself cannot be read.
+        """
         state = read_state(self.settings.home)
         return state if state and state.alive else None
 

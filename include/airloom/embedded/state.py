@@ -5,13 +5,18 @@ The supervisor alone writes it; commands read it.
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from airloom.embedded import processes
 from airloom.embedded.addresses import Addresses
+from airloom.errors import ConfigError
 
 Phase = Literal["starting", "ready", "failed", "stopping"]
 
@@ -56,21 +61,38 @@ def state_path(home: Path) -> Path:
 
 
 def write_state(home: Path, state: RuntimeState) -> None:
-    """Replace the state whole."""
+    """Replace the state whole, also where the machine stops."""
     path = state_path(home)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(state), indent=2))
+    with part.open("w") as file:
+        file.write(json.dumps(asdict(state), indent=2))
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 
 def read_state(home: Path) -> RuntimeState | None:
-    """The last state; None where there is none (or none that can be read)."""
+    """The last state; None where there is none.
+
+    Errors:
+        ConfigError: there is one that cannot be read, and nothing can be said of what runs.
+    """
+    path = state_path(home)
     try:
-        found = json.loads(state_path(home).read_text())
-        pieces = {name: PieceState(**piece) for name, piece in found.pop("pieces").items()}
-        return RuntimeState(**{**found, "addresses": Addresses(**found["addresses"]), "pieces": pieces})
-    except (OSError, ValueError, TypeError, KeyError):
+        return _load_reader().validate_json(path.read_bytes(), strict=True)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors(include_url=False)[0]["msg"]
+        raise ConfigError(
+            f"{path} cannot be read ({reason}), so whether the runtime runs cannot be told. Look for its supervisor "
+            "(`pgrep -af airloom.embedded.supervisor`), end that process if there is one, and remove the file."
+        ) from error
+
+
+@functools.cache
+def _load_reader() -> TypeAdapter[RuntimeState]:
+    return TypeAdapter(RuntimeState)
 
 
 def log_path(home: Path, piece: str) -> Path:

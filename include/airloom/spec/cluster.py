@@ -20,7 +20,7 @@ from airloom.spec.cluster_checks import check_cluster
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, join_path, load_document
 from airloom.spec.quantity import Quantity, parse_quantity
-from airloom.spec.section import Name, Section
+from airloom.spec.section import MAX_INTEGER, Name, Seconds, Section
 from airloom.spec.team import NAMESPACE_LENGTH, AirflowSecret, Quota, Secret, Team, list_airflow_secrets
 
 Provider = Literal["generic", "gke", "eks", "eks-karpenter", "eks-auto", "aks"]
@@ -51,13 +51,13 @@ class Gpu(Section):
 class Limits(Section):
     """How long each part of a pod's way may take. Each is told by its own name when it is passed."""
 
-    queueing_seconds: float = Field(default=86400, gt=0)
+    queueing_seconds: Seconds = Field(default=86400, gt=0)
     """Held by Kueue or another scheduling gate."""
-    scheduling_seconds: float = Field(default=1200, gt=0)
+    scheduling_seconds: Seconds = Field(default=1200, gt=0)
     """Until a node takes it: a GPU node takes 10 to 15 minutes to come."""
-    pulling_seconds: float = Field(default=900, gt=0)
+    pulling_seconds: Seconds = Field(default=900, gt=0)
     """From a node until its container runs: images, volumes."""
-    running_seconds: float = Field(default=86400, gt=0)
+    running_seconds: Seconds = Field(default=86400, gt=0)
     """The stage itself."""
 
 
@@ -87,9 +87,9 @@ class Profile(Section):
     """Left out: the installation's `images.cpu` or `images.gpu`."""
     queue: str | None = None
     """Kueue's LocalQueue."""
-    infrastructure_losses: int = Field(default=3, ge=0)
+    infrastructure_losses: int = Field(default=3, ge=0, le=MAX_INTEGER)
     """How often a stage whose node or pod was lost is started again; a budget of its own, beside `retries`."""
-    node_loss_seconds: int = Field(default=30, ge=0)
+    node_loss_seconds: int = Field(default=30, ge=0, le=MAX_INTEGER)
     """How long a node may be unreachable before its pods are given up."""
     cluster: Name | None = None
     """Another cluster than the installation's own, one of `clusters`."""
@@ -111,7 +111,8 @@ class Profile(Section):
     resourceClaims: tuple[dict[str, str], ...] = ()
     """Dynamic Resource Allocation: `{name, resourceClaimName}` or `{name, resourceClaimTemplateName}`."""
     podTemplate: dict[str, Any] = Field(default_factory=dict)
-    """Verbatim `{metadata, spec}` of a pod, merged over everything else; the container `stage` by its name."""
+    """Verbatim `{metadata, spec}` of a pod, merged over all but what Airloom finds its pods by (their name, namespace
+    and `airloom.io/` labels) and goes by when they end (`restartPolicy`); the container `stage` by its name."""
 
 
 class Images(Section):

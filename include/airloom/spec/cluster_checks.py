@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airloom.errors import ConfigError
 from airloom.spec.complaints import Complaint
+from airloom.spec.pod_template import check_pod_template
 from airloom.spec.team import AirflowSecret, Secret
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def check_cluster(cluster: Cluster) -> Iterator[Complaint]:
     """What one part of the file says of another."""
     for name, profile in cluster.profiles.items():
         place = ("spec", "profiles", name)
+        yield from check_pod_template(profile.podTemplate, (*place, "podTemplate"))
         try:
             ours = cluster.for_cluster(profile)
         except ConfigError as error:

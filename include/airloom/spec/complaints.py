@@ -51,6 +51,8 @@ _KINDS = {
     "int_from_float": "give a whole number",
     "float_type": "give a number",
     "float_parsing": "give a number",
+    "finite_number": "give a finite number",
+    "string_too_short": "give text that is not empty",
 }
 
 
@@ -100,8 +102,15 @@ def build_complaints(model: type[BaseModel], data: Any, errors: list[ErrorDetail
             words = PATTERNS.get(context["pattern"], f"it must match {context['pattern']}")
             yield Complaint(path, f"given {shorten(given)}; {words}", error["loc"][-1] == "[key]")
         else:
-            asked = _KINDS.get(kind) or error["msg"].replace("Input should be", "give a value", 1)
+            asked = _KINDS.get(kind) or _rephrase(error["msg"])
             yield Complaint(path, f"given {shorten(given)}; {asked}", False)
+
+
+def _rephrase(said: str) -> str:
+    """pydantic's own words, as a request."""
+    for theirs, ours in (("Input should be", "give a value"), ("String should have", "give text of")):
+        said = said.replace(theirs, ours, 1)
+    return said
 
 
 def _unknown_key(key: str, owner: Any) -> str:

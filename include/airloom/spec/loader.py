@@ -20,9 +20,12 @@ from pydantic import ValidationError
 from airloom.errors import Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, Key, Place, join_path, load_document, shorten
+from airloom.spec.file_names import refuse_name, show_name
 from airloom.spec.pipeline import Pipeline
 
 DEFAULTS_FILE = "defaults.yaml"
+MISNAMED_DEFAULTS_FILE = "defaults.yml"
+"""Refused wherever it would be thought to count: pipeline files may end so, the one file of defaults may not."""
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -156,7 +159,10 @@ def _find_team(path: Path, root: Path | None) -> str | None:
     for spell in (Path.absolute, Path.resolve):  # links are followed only where the path as given does not do
         file, folder = spell(path), spell(root)
         if file.is_relative_to(folder):
-            parts = file.relative_to(folder).parts
+            below = file.relative_to(folder)
+            if (refused := refuse_name(below.as_posix())) is not None:
+                raise SpecError(findings=[Finding(show_name(str(path)), 0, 0, "", refused)])
+            parts = below.parts
             return parts[0] if len(parts) > 1 else None
     message = f"is not below the folder of pipeline files, {root}; move it there, or give another root"
     raise SpecError(findings=[Finding(str(path), 0, 0, "", message)])
@@ -168,6 +174,9 @@ def _load_layers(path: Path, root: Path | None, team: str | None) -> list[Docume
     findings: list[Finding] = []
     defaults = [] if root is None else [root / DEFAULTS_FILE, *([root / team / DEFAULTS_FILE] if team else [])]
     for place in (*defaults, path):
+        if place is not path and (misnamed := place.with_name(MISNAMED_DEFAULTS_FILE)).exists():
+            message = f"is not read: defaults lie in {DEFAULTS_FILE}; rename it, or remove it"
+            findings.append(Finding(str(misnamed), 0, 0, "", message))
         try:
             document = load_document(place) if place is path else _load_defaults(place)
         except SpecError as error:

@@ -7,13 +7,13 @@ factories read them. A stage does not.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from airloom.spec.cron import Cron
-from airloom.spec.section import DottedPath, Section
+from airloom.spec.section import MAX_INTEGER, DottedPath, Seconds, Section
 
 Family = Literal["train", "features", "score", "monitor", "promote", "rollback"]
 """The DAG families, in the order in which they are shown."""
@@ -37,15 +37,21 @@ TaskName = Literal[
 ]
 """Every task that a pipeline's DAGs can have: the stages, and `drift`, which asks for a retraining."""
 
+AssetName = Annotated[str, StringConstraints(min_length=1, max_length=1500)]
+"""As Airflow takes names and URIs of assets and aliases."""
+
+_START_YEARS = range(1900, 3000)
+"""Of `start_date`: around the years 1 and 9999 Airflow's arithmetic of time zones and crons overflows."""
+
 
 class Schedule(Section):
     """When a DAG starts: by cron, by updates of others' assets, or by either."""
 
     cron: Cron | None = None
     """Cron expression or preset such as `@daily`, in `airflow.timezone`."""
-    assets: tuple[str, ...] = ()
+    assets: tuple[AssetName, ...] = ()
     """Others' assets that start the DAG, each by its URI (`s3://lake/flights`) or by its name (`flights`)."""
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[AssetName, ...] = ()
     """Asset aliases that start the DAG: an update of any asset that was added to one of them counts."""
     when: Literal["any", "all"] = "any"
     """`any`: each update of one of them starts a run. `all`: a run starts once all of them were updated."""
@@ -60,26 +66,26 @@ class Schedule(Section):
 class TaskOptions(Section):
     """Airflow's options of a task."""
 
-    pool: str | None = Field(default=None, min_length=1)
+    pool: str | None = Field(default=None, min_length=1, max_length=256)
     """Airflow pool that the task takes a slot of. It must exist in Airflow."""
-    priority_weight: int | None = None
+    priority_weight: int | None = Field(default=None, ge=-MAX_INTEGER, le=MAX_INTEGER)
     """Higher goes first where tasks wait for slots."""
-    queue: str | None = Field(default=None, min_length=1)
+    queue: str | None = Field(default=None, min_length=1, max_length=256)
     """Queue of the workers that take the task (CeleryExecutor)."""
-    executor: str | None = Field(default=None, min_length=1)
+    executor: str | None = Field(default=None, min_length=1, max_length=1000)
     """One of the installation's executors, by its name or alias."""
-    execution_timeout_seconds: float | None = Field(default=None, gt=0)
+    execution_timeout_seconds: Seconds | None = Field(default=None, gt=0)
     """A try that takes longer fails. Of a stage in a pod the time counts that it runs there."""
 
 
 class DagOptions(Section):
     """Airflow's options of one family's DAG."""
 
-    max_active_runs: int = Field(default=1, ge=1)
+    max_active_runs: int = Field(default=1, ge=1, le=MAX_INTEGER)
     """How many runs may be under way at once."""
     catchup: bool = False
     """Make up for the cron times between `airflow.start_date` and now."""
-    deadline_seconds: float | None = Field(default=None, gt=0)
+    deadline_seconds: Seconds | None = Field(default=None, gt=0)
     """A run that is not done so long after it was queued is late: `notify.late` is called. The run goes on."""
 
 
@@ -114,9 +120,12 @@ class Airflow(Section):
     def _readable_start_date(cls, given: str | None) -> str | None:
         if given is not None:
             try:
-                datetime.fromisoformat(given)
+                year = datetime.fromisoformat(given).year
             except ValueError as error:
                 raise ValueError(f"given {given!r}; give an ISO 8601 date, such as 2026-01-31") from error
+            if year not in _START_YEARS:
+                allowed = f"{_START_YEARS[0]} to {_START_YEARS[-1]}"
+                raise ValueError(f"given {given!r}; give a date of the years {allowed}, such as 2026-01-31")
         return given
 
     @model_validator(mode="after")

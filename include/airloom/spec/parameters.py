@@ -23,7 +23,7 @@ from airloom.spec.document import join_path
 from airloom.spec.orchestration import FAMILIES, Family
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import build_plan, dag_id
-from airloom.spec.section import Section
+from airloom.spec.section import Days, Section
 from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, Sink, SqlSink
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -60,7 +60,7 @@ class TrainParameters(WindowParameters):
     """Arguments of the estimator or entry point, put over `train.params`."""
     seed: int | None = None
     """Instead of `train.seed`."""
-    window_days: float | None = Field(default=None, gt=0)
+    window_days: Days | None = Field(default=None, gt=0)
     """Instead of `data.window_days`."""
 
     @field_validator("params")
@@ -80,6 +80,9 @@ class ScoreParameters(WindowParameters):
     """Rows to score, instead of `score.source`: a file source, as a pipeline file names it, below the data root."""
     sink: Sink | None = None
     """Where they go, instead of `score.sink`: below the data root."""
+    window_end: Moment | None = None
+    """Leave out the rows from this time on (ISO 8601). Empty: the end of a backfill run's data interval, and of a
+    scheduled run's where `score.window_days` is given; else none is left out."""
 
     @field_validator("source", "sink")
     @classmethod
@@ -92,7 +95,7 @@ class ScoreParameters(WindowParameters):
 class MonitorParameters(WindowParameters):
     """Of a monitoring."""
 
-    window_days: float | None = Field(default=None, gt=0)
+    window_days: Days | None = Field(default=None, gt=0)
     """Instead of `monitor.window_days`."""
 
 
@@ -225,7 +228,7 @@ def _flatten(field: dict[str, Any]) -> dict[str, Any]:
     """One schema with a list of types, which web forms understand; a mapping's inside is checked when it is used."""
     options = [option for option in field["anyOf"] if option.get("type") != "null"]
     option = options[0] if len(options) == 1 and "type" in options[0] else {"type": "object"}
-    kept = {key: option[key] for key in ("format", "pattern", "exclusiveMinimum") if key in option}
+    kept = {key: option[key] for key in ("format", "pattern", "exclusiveMinimum", "maximum") if key in option}
     return {"type": [option["type"], "null"], **kept}
 
 

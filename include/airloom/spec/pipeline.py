@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from airloom.spec.cron import Cron
 from airloom.spec.orchestration import Airflow, Notify, Schedule
-from airloom.spec.section import DottedPath, Name, Section
+from airloom.spec.section import MAX_INTEGER, Days, DottedPath, Hours, Minutes, Name, Seconds, Section
 from airloom.spec.sources import Sink, Source
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -26,9 +26,9 @@ class Metadata(Section):
     """The pipeline's name, unique in its team."""
     team: Name
     """Who owns it: the folder below `dags/pipelines` that the file lies in."""
-    owner: str = "airloom"
+    owner: Annotated[str, StringConstraints(min_length=1, max_length=500)] = "airloom"
     """Shown as the DAGs' owner."""
-    tags: tuple[str, ...] = ()
+    tags: tuple[Annotated[str, StringConstraints(min_length=1, max_length=100)], ...] = ()
     """Shown as the DAGs' tags."""
     description: str = ""
     """What it is for, in a sentence; shown with the DAGs."""
@@ -45,7 +45,7 @@ class Data(Section):
     """Columns that identify a row; never features."""
     timestamp: str | None = None
     """Column with each row's event time; never a feature. Splits and windows go by it."""
-    window_days: float | None = Field(default=None, gt=0)
+    window_days: Days | None = Field(default=None, gt=0)
     """Keep only the rows of this many days before the newest `timestamp`."""
     expectations: tuple[dict[str, dict[str, Any]], ...] = ()
     """Great Expectations expectations on the rows, as `- expect_…: {arguments}`; given, `validate` is made."""
@@ -71,7 +71,7 @@ class FeatureView(Section):
     """DuckDB SQL over `data.sources`. Left out: the source with the view's name."""
     timestamp: str | None = None
     """Event-time column of the query, for the point-in-time join. Left out: the values hold for all time."""
-    ttl_hours: float | None = Field(default=None, gt=0)
+    ttl_hours: Hours | None = Field(default=None, gt=0)
     """A value older than this is not joined. Left out: no limit."""
     columns: tuple[str, ...] = Field(min_length=1)
     """The feature columns."""
@@ -211,7 +211,7 @@ class Deploy(Section):
 
     target: Literal["gateway"] = "gateway"
     """Where the champion is served: Airloom's inference gateway."""
-    timeout_seconds: float = Field(default=60, gt=0)
+    timeout_seconds: Seconds = Field(default=60, gt=0)
     """How long the gateway may take to serve the new champion."""
 
 
@@ -222,8 +222,9 @@ class Score(Section):
     """Rows to score."""
     sink: Sink
     """Where the rows go, with their predictions."""
-    window_days: float | None = Field(default=None, gt=0)
-    """Score only the rows of this many days before the newest `data.timestamp`. Left out: all."""
+    window_days: Days | None = Field(default=None, gt=0)
+    """Score only the rows of this many days before the newest `data.timestamp`; in a scheduled run, before its data
+    interval's end. Left out: all, also those of days to come."""
     schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `score` DAG. Left out: by hand."""
     compute: Name | None = None
@@ -272,7 +273,7 @@ class Monitor(Section):
 
     schedule: Cron | Schedule | None = None
     """Cron, or a mapping with assets too, of the `monitor` DAG. Left out: by hand."""
-    window_days: float | None = Field(default=None, gt=0)
+    window_days: Days | None = Field(default=None, gt=0)
     """Predictions of this many days before the newest are looked at. Left out: all of the champion's."""
     min_rows: int = Field(default=100, ge=1)
     """With fewer predictions than this no verdict is made."""
@@ -282,7 +283,7 @@ class Monitor(Section):
     performance: Performance | None = None
     on_breach: Literal["retrain", "alert"] = "retrain"
     """What a breach does: ask for a retraining, or nothing beyond the verdict."""
-    cooldown_minutes: float = Field(default=60, ge=0)
+    cooldown_minutes: Minutes = Field(default=60, ge=0)
     """After a retraining was asked for, this long none is asked for again."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
@@ -307,9 +308,9 @@ class Spec(Section):
     """Cron, or a mapping with assets too, of the `train` DAG. Left out: by hand and by drift."""
     cache: bool = True
     """Reuse a stage's earlier result when its inputs, code and parameters are the same."""
-    retries: int = Field(default=2, ge=0)
+    retries: int = Field(default=2, ge=0, le=MAX_INTEGER)
     """How often a transient failure is retried."""
-    retry_delay_seconds: float = Field(default=30, ge=0)
+    retry_delay_seconds: Seconds = Field(default=30, ge=0)
     """How long to wait before a retry."""
     compute: Name = "cpu-small"
     """Compute profile of every stage whose section names none; profiles are the installation's (its cluster file)."""

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _require_file(path: str) -> str:
+    if not PurePosixPath(path).name or "\0" in path:  # empty, `.`, `/`: a folder, which is nothing to read or write
+        raise ValueError(f"given {path!r}, which names no file; give a file's path, such as landing/rows.parquet")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_require_file)]
+"""Of a file, below the data root unless it is absolute; or an address."""
 
 
 class _Place(BaseModel):
@@ -22,7 +33,7 @@ class SecretRef(_Place):
 
 class CsvSource(_Place):
     type: Literal["csv"]
-    path: str
+    path: FilePath
     """A CSV file, plain, gzipped or zipped."""
     columns: tuple[str, ...] = ()
     """Column names, for a file without a header."""
@@ -32,7 +43,7 @@ class CsvSource(_Place):
 
 class ParquetSource(_Place):
     type: Literal["parquet"]
-    path: str
+    path: FilePath
     """A Parquet file."""
 
 
@@ -40,7 +51,7 @@ class SqlSource(_Place):
     type: Literal["sql"]
     query: str
     """DuckDB SQL."""
-    database: str | SecretRef | None = None
+    database: FilePath | SecretRef | None = None
     """A DuckDB database file (opened read-only) or connection string. Left out: in memory."""
 
 
@@ -48,7 +59,7 @@ class PackageSource(_Place):
     type: Literal["package"]
     package: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")]
     """An installed Python package. Its data file is read; none of its code runs."""
-    path: str
+    path: FilePath
     """CSV or Parquet file inside the package."""
     columns: tuple[str, ...] = ()
     """Column names, for a file without a header."""
@@ -58,7 +69,7 @@ class PackageSource(_Place):
 
 class BatchesSource(_Place):
     type: Literal["batches"]
-    path: str
+    path: FilePath
     """Glob of CSV or Parquet files, one a batch; a new batch makes a new dataset version."""
 
 
@@ -67,13 +78,13 @@ Source = Annotated[CsvSource | ParquetSource | SqlSource | PackageSource | Batch
 
 class ParquetSink(_Place):
     type: Literal["parquet"]
-    path: str
+    path: FilePath
     """Parquet file that is written whole, or not at all."""
 
 
 class SqlSink(_Place):
     type: Literal["sql"]
-    database: str | SecretRef
+    database: FilePath | SecretRef
     """DuckDB database file."""
     table: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
     """Table that a scoring run's rows replace or are added to, by run."""

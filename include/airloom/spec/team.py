@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from airloom.secret_values import MASKED_VARIABLES
 from airloom.spec.quantity import Quantity
-from airloom.spec.section import Name, Section
+from airloom.spec.section import MAX_INTEGER, Name, Section
 
 NAMESPACE_LENGTH = 63
 _OPEN_FIELDS = ("login", "host", "port", "schema")
@@ -65,13 +65,13 @@ class Quota(Section):
     """How much one team's stages may have of each cluster at once; what is more waits. Kubernetes keeps it, by a
     ResourceQuota in the team's namespace, and `airloom doctor` gives the command that makes it."""
 
-    pods: int | None = Field(default=None, ge=1)
+    pods: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
     """Left out, as each of these: whatever the cluster has."""
     cpu: Quantity | None = None
     """Of all pods' requests."""
     memory: Quantity | None = None
     """Of all pods' requests."""
-    gpu: int | None = Field(default=None, ge=0)
+    gpu: int | None = Field(default=None, ge=0, le=MAX_INTEGER)
     """Whole ones, `nvidia.com/gpu`."""
 
     @model_validator(mode="after")

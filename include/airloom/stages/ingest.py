@@ -12,6 +12,7 @@ from airloom.errors import DataError
 from airloom.spec.sources import PackageSource, Source, SqlSource
 from airloom.stages.facets import build_dataset, build_source
 from airloom.stages.stage import Stage, StageOutcome, StageTask
+from airloom.stages.times import require_readable_times
 
 _VERSION_DIGITS = 16
 
@@ -27,6 +28,7 @@ def _identify(task: StageTask) -> str:
 def _run(task: StageTask, outcome: StageOutcome) -> None:
     data = task.pipeline.spec.data
     tables, store = task.ports.tables, task.ports.object_store
+    _count_left_out(task)
     paths = tables.extract(_sources(task), _queries(task), task.folder)
     columns = tables.columns(paths["rows"])
     _require_columns(task, columns)
@@ -72,14 +74,14 @@ def _sources(task: StageTask) -> dict[str, Source]:
 def _queries(task: StageTask) -> dict[str, str]:
     """The rows, and every feature view's values; each in an order of its own, so that equal content is equal bytes."""
     data = task.pipeline.spec.data
-    rows = f"FROM (\n{data.query or _from(next(iter(data.sources)))}\n)"
+    rows = _uncut(task)
     if _is_cut(task):
-        log.info("rows from %s on are left out", task.context.window_end)
-        rows = _before(rows, str(data.timestamp), str(task.context.window_end), not task.context.window_asked)
+        kept = str(not task.context.window_asked).lower()
+        rows = f"FROM ({rows}) WHERE coalesce({_time(task)} < {_end(task)}, {kept})"
     if data.window_days is not None:
         rows = (
-            f"WITH airloom_rows AS ({rows}) FROM airloom_rows WHERE {_quote(data.timestamp)} > "
-            f"(SELECT max({_quote(data.timestamp)}) FROM airloom_rows) - INTERVAL ({data.window_days * 86400}) SECOND"
+            f"WITH airloom_rows AS ({rows}) FROM airloom_rows WHERE {_time(task)} > "
+            f"(SELECT max({_time(task)}) FROM airloom_rows) - {round(data.window_days * 86_400_000_000)}"
         )
     order = [column for column in (data.timestamp, *data.key) if column is not None]
     queries = {"rows": _ordered(rows, order)}
@@ -95,15 +97,44 @@ def _is_cut(task: StageTask) -> bool:
     return task.pipeline.spec.data.timestamp is not None and task.context.window_end is not None
 
 
-def _before(rows: str, timestamp: str, end: str, keep_undated: bool) -> str:
-    """The rows before a moment; a time without a zone is UTC.
+def _count_left_out(task: StageTask) -> None:
+    """Log how many rows the run's window leaves out.
 
-    Args:
-        keep_undated: keep a row whose time cannot be read.
+    Errors:
+        DataError: somebody asked for a window, and no row has a time that it could go by.
     """
-    microseconds = round(datetime.fromisoformat(end).timestamp() * 1e6)
-    earlier = f"epoch_us(TRY_CAST({_quote(timestamp)} AS TIMESTAMPTZ)) < {microseconds}"
-    return f"FROM ({rows}) WHERE coalesce({earlier}, {str(keep_undated).lower()})"
+    data, context = task.pipeline.spec.data, task.context
+    if data.window_days is None and not _is_cut(task):
+        return
+    time = _time(task)
+    later = f"count(*) FILTER ({time} >= {_end(task)})" if _is_cut(task) else "0"
+    query = f"SELECT count(*) AS rows, count({time}) AS dated, {later} AS later FROM ({_uncut(task)})"
+    tables = task.ports.tables
+    counted = tables.read(tables.extract(_sources(task), {"rows": query}, task.folder)["rows"])
+    rows, dated, after = (int(counted[name][0]) for name in ("rows", "dated", "later"))
+    kept = data.window_days is None and not context.window_asked
+    if not kept:
+        require_readable_times(dated, rows, str(data.timestamp))
+    if dated < rows:
+        told = "are in all the same" if kept else "are left out"
+        log.warning("%d of %d rows have no %s that can be read; they %s", rows - dated, rows, data.timestamp, told)
+    if after:
+        log.info("%d of %d rows are dated %s or later; they are left out", after, rows, context.window_end)
+
+
+def _time(task: StageTask) -> str:
+    """A row's time, in microseconds; one without a zone is UTC. Null: it cannot be read, such as a number's."""
+    return f"epoch_us(TRY_CAST({_quote(task.pipeline.spec.data.timestamp)} AS TIMESTAMPTZ))"
+
+
+def _end(task: StageTask) -> int:
+    """The window's, in microseconds."""
+    return round(datetime.fromisoformat(str(task.context.window_end)).timestamp() * 1e6)
+
+
+def _uncut(task: StageTask) -> str:
+    data = task.pipeline.spec.data
+    return f"FROM (\n{data.query or _from(next(iter(data.sources)))}\n)"
 
 
 def _from(name: str) -> str:

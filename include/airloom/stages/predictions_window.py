@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airloom.errors import DataError
 from airloom.ports.prediction_log import PREDICTION, RECEIVED_AT
+from airloom.stages.times import read_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +51,13 @@ def in_window(
             times = given
             if left := int(given.isna().sum()):
                 log.warning("%d predictions have no %s that can be read; they are left out", left, timestamp)
+        else:
+            log.warning("no prediction has a %s that can be read; the time of the request counts", timestamp)
     if end is not None:
-        rows, times = rows[times < end], times[times < end]
+        earlier = times < end
+        if later := int((~earlier).sum()):
+            log.info("%d of %d predictions are of %s or later; they are left out", later, len(rows), end.isoformat())
+        rows, times = rows[earlier], times[earlier]
     return rows if days is None else rows[times > times.max() - pd.Timedelta(days=days)]
 
 
@@ -109,13 +115,3 @@ def _spell(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def read_times(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Each row's time with its zone, UTC where it names none; NaT where it is no time or ISO 8601 text. `score` reads
-    by it too: every row in a form of its own, so that a text without a fraction after one that has it counts."""
-    import pandas as pd
-
-    if column.dtype.kind in "fiub":
-        return pd.Series(pd.NaT, index=column.index).dt.tz_localize("UTC")
-    return pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")

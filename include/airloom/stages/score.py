@@ -10,8 +10,8 @@ from airloom.errors import DataError
 from airloom.prediction import predict
 from airloom.stages.champion import CHAMPION
 from airloom.stages.facets import build_dataset, build_model, build_source
-from airloom.stages.predictions_window import read_times
 from airloom.stages.stage import Stage, StageOutcome, StageTask
+from airloom.stages.times import read_times, require_readable_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,9 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
     if champion is None:
         raise DataError(f"model {name} has no champion to score with; train and promote one first")
     metadata: dict[str, Any] = dict(champion.metadata)
-    loaded = _in_window(task, task.ports.tables.load(section.source))
-    rows = _fill_features(task, loaded, metadata)
+    loaded = task.ports.tables.load(section.source)
+    wanted = _in_window(task, loaded)
+    rows = _fill_features(task, wanted, metadata)
     lacking = [feature for feature in metadata["types"] if feature not in rows.columns]
     if lacking:
         raise DataError(
@@ -42,7 +43,12 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         scores["probability"] = answer.prediction
     scores["model_version"] = champion.version
     place = task.ports.tables.publish(scores, section.sink, task.context.run_id)
-    outcome.facts = {"rows": len(scores), "model_version": champion.version, "sink": place}
+    outcome.facts = {
+        "rows": len(scores),
+        "rows_left_out": len(loaded) - len(wanted),
+        "model_version": champion.version,
+        "sink": place,
+    }
     digest = task.ports.tables.identify(section.source)
     outcome.lineage_inputs = [
         build_source("score", f"score:{section.source.type}", digest),
@@ -54,33 +60,33 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
 
 
 def _in_window(task: StageTask, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the run's window. Where nobody asked for one, a row whose time cannot be read is in it, as in ingest.
+    """The rows of the run's window; where nobody asked for one all, also those dated after a scheduled run's interval:
+    what is to be scored is often yet to come.
 
     Errors:
-        DataError: no row lies in it, or rows have no time and it was asked for.
+        DataError: rows have no time that can be read, or none lies in the window.
     """
     import pandas as pd
 
     section, timestamp = task.pipeline.spec.score, task.pipeline.spec.data.timestamp
     assert section is not None
     end, days = task.context.window_end, section.window_days
-    if end is None and days is None:
+    if days is None and not task.context.window_asked:
         return rows
     if timestamp not in rows.columns:
-        if days is None and not task.context.window_asked:
-            return rows
         raise DataError(
             f"score goes by the rows' time here, and score.source gives no column {timestamp!r} (data.timestamp). "
             f"It gives: {', '.join(map(str, rows.columns))}"
         )
     times = read_times(rows[timestamp])
-    inside = times.notna() if end is None else times < datetime.fromisoformat(end)
-    kept = days is None and not task.context.window_asked
+    require_readable_times(int(times.notna().sum()), len(rows), str(timestamp))
     if undated := int(times.isna().sum()):
-        told = "are scored all the same" if kept else "are left out"
-        log.warning("%d of %d rows have no %s that can be read; they %s", undated, len(rows), timestamp, told)
-    if kept:
-        inside |= times.isna()
+        log.warning("%d of %d rows have no %s that can be read; they are left out", undated, len(rows), timestamp)
+    inside = times.notna()
+    if end is not None:
+        inside &= times < datetime.fromisoformat(end)
+        if later := int(times.notna().sum() - inside.sum()):
+            log.info("%d of %d rows are dated %s or later; they are left out", later, len(rows), end)
     if days is not None:
         inside &= times > times[inside].max() - pd.Timedelta(days=days)
     if not inside.any():

@@ -38,10 +38,10 @@ class Redactor:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        values = set(find_secret_values(environ))
         folder = environ.get("AIRLOOM_SECRETS_DIR")
-        if folder and Path(folder).is_dir():
-            values |= {path.read_text().rstrip("\n") for path in Path(folder).iterdir() if path.is_file()}
+        files = [path for path in Path(folder).iterdir() if path.is_file()] if folder and Path(folder).is_dir() else []
+        declared = {f"{DECLARED_PREFIX}{path}": path.read_text().rstrip("\n") for path in files}
+        values = find_secret_values({**environ, **declared})
         spellings = {spelling for value in values for spelling in (value, json.dumps(value)[1:-1])}
         self._values = sorted((value for value in spellings if len(value) >= _SHORTEST), key=len, reverse=True)
 

@@ -10,7 +10,8 @@ import logging
 from pathlib import Path, PurePosixPath
 
 from airloom.errors import AirloomError, ConfigError
-from airloom.spec.loader import DEFAULTS_FILE
+from airloom.spec.file_names import is_team, refuse_name
+from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom_airflow.bundles.claims import Claim, find_claimants, find_named_files, is_pipeline_file, list_named
 from airloom_airflow.bundles.whole_file import replace_file
 from airloom_airflow.objects import list_objects, read_object
@@ -24,7 +25,12 @@ class BucketMirror:
     Args:
         uri: `s3://bucket/prefix`.
         folder: of the copy; this object's alone.
+
+    Attributes:
+        refused: keys of pipeline files that were not copied, since no file can be called so; as of the last `sync`.
     """
+
+    refused: tuple[str, ...] = ()
 
     def __init__(self, uri: str, folder: Path) -> None:
         self.folder = folder
@@ -44,6 +50,9 @@ class BucketMirror:
                 f"no pipeline file is below {self._uri}, so the pipelines stay as they were. "
                 "Put them there, or mend the bundle's `pipelines`."
             )
+        self.refused = tuple(file for file in found if refuse_name(file) is not None)
+        for file in self.refused:
+            del found[file]
         known = self._read_index()
         for file, tag in found.items():
             if known.get(file) != tag or not (self.folder / file).is_file():
@@ -77,7 +86,7 @@ class BucketMirror:
     def _fetch_team(self, team: str) -> None:
         for prefix in (f"{team}/", ""):
             for file in list_objects(f"{self._uri}/{prefix}", recursive=False):
-                if is_pipeline_file(f"{prefix}{file}"):
+                if is_pipeline_file(f"{prefix}{file}") and refuse_name(f"{prefix}{file}") is None:
                     self._fetch(f"{prefix}{file}")
 
     def _fetch(self, file: str) -> None:
@@ -98,5 +107,10 @@ class BucketMirror:
 
 
 def _is_ours(file: str) -> bool:
-    path = PurePosixPath(file)  # of a key with `//`, absolute: it would lie outside the copy
-    return is_pipeline_file(file) or (path.name == DEFAULTS_FILE and len(path.parts) <= 2 and not path.is_absolute())
+    return is_pipeline_file(file) or _is_defaults(PurePosixPath(file))
+
+
+def _is_defaults(path: PurePosixPath) -> bool:
+    """Of the root or of a team; also under the name that is refused where pipelines are loaded."""
+    names = (DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE)
+    return path.name in names and (len(path.parts) == 1 or (len(path.parts) == 2 and is_team(path.parts[0])))

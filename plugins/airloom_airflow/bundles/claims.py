@@ -20,12 +20,12 @@ from typing import Any
 
 from airloom.errors import SpecError
 from airloom.spec.document import parse_document
+from airloom.spec.file_names import is_team, refuse_name
 
 SUFFIXES = (".yaml", ".yml")
 Stamp = tuple[int, int, int]
 
 _PART = "[a-z0-9]+(?:[_-][a-z0-9]+)*"
-_TEAM = re.compile(_PART)
 _DAG_ID = re.compile(f"(?P<team>{_PART})__(?P<name>{_PART})__{_PART}")
 
 
@@ -86,7 +86,7 @@ def find_claimants(root: Path, claim: Claim) -> list[str]:
     for folder in (root / claim.team, root):
         for path, _ in _list_folder(folder):
             file, text = path.relative_to(root).as_posix(), read_bytes(path)
-            if claim.name.encode() in text and read_claim(root, file, text) == claim:
+            if claim.name.encode() in text and refuse_name(file) is None and read_claim(root, file, text) == claim:
                 found.append(file)
     return found
 
@@ -111,7 +111,7 @@ def list_named(claim: Claim) -> list[str]:
 def list_pipeline_files(root: Path) -> Iterator[tuple[str, Stamp]]:
     """Every pipeline file in the root and in its folders, as a path below the root; defaults and hidden names left out.
 
-    The stamp changes where the file does.
+    The stamp changes where the file does. Among them may be names that are refused (`airloom.spec.file_names`).
     """
     teams = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     for folder in (root, *teams):
@@ -141,7 +141,7 @@ def _list_folder(folder: Path) -> Iterator[tuple[Path, Stamp]]:
     except (FileNotFoundError, NotADirectoryError):  # no such team, or removed while we look
         return
     except PermissionError:
-        if _TEAM.fullmatch(folder.name):
+        if is_team(folder.name):
             raise  # its pipelines are not gone for that
         return  # a volume's lost+found, say
     for entry in found:

@@ -14,10 +14,12 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from airloom.spec.loader import DEFAULTS_FILE
+from airloom.spec.file_names import refuse_name, show_name
+from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom_airflow.bundles.claims import (
     Claim,
     Stamp,
@@ -29,7 +31,7 @@ from airloom_airflow.bundles.claims import (
     split_dag_id,
 )
 from airloom_airflow.bundles.records import load_families, load_owners
-from airloom_airflow.bundles.stub import JANITOR, MARK, Stub, build_stub
+from airloom_airflow.bundles.stub import JANITOR, MARK, Stub, build_refusal, build_stub, build_stub_name
 from airloom_airflow.bundles.whole_file import replace_file
 
 _log = logging.getLogger(__name__)
@@ -80,10 +82,15 @@ class DagFiles:
                 if not read_bytes(self._stub_path(file)).startswith(MARK.encode()):
                     self._write(root, file, _digest_defaults(root, file), None)
 
-    def refresh(self, root: Path) -> None:
-        """Bring all DAG files up to date; touches only those whose pipeline or defaults changed."""
+    def refresh(self, root: Path, refused: Iterable[str] = ()) -> None:
+        """Bring all DAG files up to date; touches only those whose pipeline or defaults changed.
+
+        Args:
+            root: the folder of pipeline files, absolute.
+            refused: files that are not there, since their names are refused.
+        """
         self.open(root, None)
-        self._look(root)
+        refused = {*refused, *self._look(root)}
         owners = self._choose_owners()
         defaults = {str(Path(file).parent): file for file in self._seen}
         digests = {folder: _digest_defaults(root, file) for folder, file in defaults.items()}
@@ -93,23 +100,30 @@ class DagFiles:
             if self._written.get(file) != key:
                 self._write(root, file, key[1], None if owner == file else owner)
                 self._written[file] = key
-        self._remove_orphans(root)
+        for file in refused:
+            self._write_refusal(root, file)
+        self._remove_orphans(root, refused)
 
     @property
     def _janitor_path(self) -> Path:
         return self.path / "airloom_janitor.py"
 
-    def _look(self, root: Path) -> None:
-        """Learn which pipeline files there are; read those that changed."""
+    def _look(self, root: Path) -> list[str]:
+        """Learn which pipeline files there are, and read those that changed. Those whose names are refused."""
         found: dict[str, _Seen] = {}
+        refused: list[str] = []
         for file, stamp in list_pipeline_files(root):
             seen = self._seen.get(file)
+            if seen is None and refuse_name(file) is not None:
+                refused.append(file)
+                continue
             if seen is None or seen.stamp != stamp:
                 text = read_bytes(root / file)
                 seen = _Seen(stamp, hashlib.sha256(text).hexdigest(), read_claim(root, file, text))
             found[file] = seen
         self._seen = found
         self._written = {file: key for file, key in self._written.items() if file in found}
+        return refused
 
     def _choose_owners(self) -> dict[Claim, str]:
         """Pipeline → the file that has its DAGs. Says which pipelines are gone."""
@@ -141,18 +155,25 @@ class DagFiles:
         )
 
     def _stub_path(self, file: str) -> Path:
-        return self.path / f"{file}.py"
+        return self.path / build_stub_name(file)
 
     def _write(self, root: Path, file: str, defaults: str, owner: str | None) -> None:
         stub = Stub(file, read_bytes(root / file), defaults, self._environment, owner)
         if _write_changed(self._stub_path(file), build_stub(stub).encode()):
             _log.info("Wrote the DAG file of pipeline file %s", root / file)
 
-    def _remove_orphans(self, root: Path) -> None:
+    def _write_refusal(self, root: Path, file: str) -> None:
+        shown, message = str(root / show_name(file)), refuse_name(file)
+        if _write_changed(self._stub_path(file), build_refusal(shown, str(message)).encode()):
+            _log.error("Pipeline file %s makes no DAGs: %s", shown, message)
+
+    def _remove_orphans(self, root: Path, refused: Iterable[str]) -> None:
+        others = {self._stub_path(file) for file in refused} | ({self._janitor_path} if self._has_janitor else set())
         for path in (*self.path.glob("*.py"), *self.path.glob("*/*.py")):
             file = path.relative_to(self.path).as_posix().removesuffix(".py")
-            wanted = file in self._seen or (self._has_janitor and path == self._janitor_path)
-            if not wanted and not (root / file).is_file():  # it may have come back since, and a task wants it
+            if file in self._seen or path in others or path.is_dir():
+                continue
+            if not (root / file).is_file():  # it may have come back since, and a task wants it
                 path.unlink(missing_ok=True)
                 _log.info("Removed the DAG file %s: its pipeline file is gone", path)
 
@@ -175,6 +196,8 @@ def _digest_defaults(root: Path, file: str) -> str:
     for folder in dict.fromkeys((root, (root / file).parent)):
         content = read_bytes(folder / DEFAULTS_FILE)
         digest.update(b"%d:%s" % (len(content), content))
+        if (folder / MISNAMED_DEFAULTS_FILE).exists():  # a fault of every pipeline file that it lies behind
+            digest.update(MISNAMED_DEFAULTS_FILE.encode())
     return digest.hexdigest()[:16]
 
 

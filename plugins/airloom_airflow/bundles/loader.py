@@ -25,6 +25,7 @@ from airflow.sdk import get_parsing_context
 
 from airloom.errors import AirloomError, ConfigError
 from airloom.settings import load_settings
+from airloom.spec.file_names import refuse_name, show_name
 from airloom_airflow.bundles.claims import (
     Claim,
     choose_owner,
@@ -79,7 +80,8 @@ def _find_owners(root: Path, team: str | None) -> list[tuple[str, str]]:
     files: dict[str, Claim | None] = {}
     claimants: defaultdict[Claim, list[str]] = defaultdict(list)
     for file, _ in list_pipeline_files(root):
-        claim = files[file] = read_claim(root, file, read_bytes(root / file))
+        named = refuse_name(file) is None
+        claim = files[file] = read_claim(root, file, read_bytes(root / file)) if named else None
         if claim is not None:
             claimants[claim].append(file)
     owners = {claim: choose_owner(claim, found) for claim, found in claimants.items()}
@@ -91,14 +93,15 @@ def _find_owners(root: Path, team: str | None) -> list[tuple[str, str]]:
 
 
 def _build(root: Path, file: str, owner: str, environment: str | None) -> dict[str, DAG]:
+    shown = show_name(file)
     try:
         if owner != file:
             raise refuse_newcomer(root / file, root / owner)
         return build_dags(root / file, root, environment)
     except AirloomError as error:
-        _log.error("Pipeline file %s makes no DAGs: %s", file, error)
-        return {broken_dag_id(file): build_broken_dag(file, str(error))}
+        _log.error("Pipeline file %s makes no DAGs: %s", shown, error)
+        told = str(error)
     except Exception as error:  # Airflow's own no to what the file says must not take every other pipeline along
-        _log.exception("Pipeline file %s makes no DAGs", file)
+        _log.exception("Pipeline file %s makes no DAGs", shown)
         told = f"{root / file}: Airflow takes no DAG of it: {type(error).__name__}: {error}"
-        return {broken_dag_id(file): build_broken_dag(file, told)}
+    return {broken_dag_id(file): build_broken_dag(broken_dag_id(file), shown, told)}

@@ -68,4 +68,4 @@ class PipelineDagBundle(BaseDagBundle):
                 raise ConfigError(
                     f"the folder of pipeline files {self._root} is not there. Make it, or set AIRLOOM_PIPELINES."
                 )
-            self._files.refresh(self._root)
+            self._files.refresh(self._root, self._bucket.refused if self._bucket else ())

@@ -9,7 +9,7 @@ from pathlib import Path
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file that every user may read, in one last step; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as fresh:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".airloom-", delete=False) as fresh:
         fresh.write(content)
     whole = Path(fresh.name)
     whole.chmod(0o644)  # tasks may run as another user

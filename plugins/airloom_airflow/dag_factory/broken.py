@@ -5,6 +5,7 @@ error would take every other pipeline along; with a bundle, such a file is an im
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from airloom.errors import SpecError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+_ID_LENGTH = 200
+"""Airflow takes 250 characters."""
 
 
 class BrokenPipelineOperator(BaseOperator):
@@ -34,19 +38,21 @@ class BrokenPipelineOperator(BaseOperator):
 def broken_dag_id(file: str) -> str:
     """`<team>__<file name>__broken`; never the id of a pipeline's own DAG, whose parts hold no full stop."""
     shown = file.replace("/", "__")
-    plain = re.sub(r"[^\w.-]", "-", shown, flags=re.ASCII)
-    return f"{plain}__broken" if plain == shown else f"{plain}.{hashlib.sha256(file.encode()).hexdigest()[:8]}__broken"
+    plain = re.sub(r"[^\w.-]", "-", shown, flags=re.ASCII)[:_ID_LENGTH]
+    digest = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]  # as on disk: a name may be no UTF-8
+    return f"{plain}__broken" if plain == shown else f"{plain}.{digest}__broken"
 
 
-def build_broken_dag(file: str, error: str) -> DAG:
+def build_broken_dag(dag_id: str, file: str, error: str) -> DAG:
     """A DAG that nothing starts.
 
     Args:
-        file: the pipeline file, as a path below its folder.
+        dag_id: of the file.
+        file: the pipeline file, as a path below its folder, printable.
         error: what is wrong, with file, line and column.
     """
     dag = DAG(
-        broken_dag_id(file),
+        dag_id,
         description=f"{file} makes no DAGs: {error.splitlines()[0] if error else ''}",
         doc_md=f"`{file}` makes no DAGs until this is mended:\n\n```\n{error}\n```",
         schedule=None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
-from airloom_airflow.operators.janitor import JanitorOperator
+from airloom_airflow.operators.janitor import YOUNG_MINUTES, JanitorOperator
 
 JANITOR_DAG_ID = "airloom__janitor"
 
@@ -20,6 +20,14 @@ def build_janitor_dag() -> DAG:
         catchup=False,
         max_active_runs=1,
         tags={"airloom"},
+        params={
+            "older_than_minutes": Param(
+                YOUNG_MINUTES,
+                type="number",
+                minimum=0,
+                description="Leave younger pods: the state of their tasks may be about to change.",
+            )
+        },
     )
     JanitorOperator(task_id="clean", dag=dag, retries=1)
     return dag

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
-_YOUNG = timedelta(minutes=10)
+YOUNG_MINUTES = 10.0
 """A pod this young may belong to a task whose state is about to change."""
 _KEPT = timedelta(days=1)
 """How long a failed pod is left for a look."""
@@ -52,15 +52,21 @@ States = Callable[[StagePod], Mapping[str, str | None]]
 """A pod's stages → their tasks' states; without a task that Airflow does not know."""
 
 
-def find_orphans(pods: Iterable[StagePod], states: States, now: datetime) -> Iterator[StagePod]:
+def find_orphans(
+    pods: Iterable[StagePod], states: States, now: datetime, young: timedelta = timedelta(minutes=YOUNG_MINUTES)
+) -> Iterator[StagePod]:
     """Pods that go: those whose tasks have all ended, and, older than a day, those whose run is not known, or that were
-    kept for a look."""
+    kept for a look.
+
+    Args:
+        young: none of a task goes before this age.
+    """
     for pod in pods:
         age = now - pod.created
         if pod.kept:
             if age > _KEPT:
                 yield pod
-        elif age > _YOUNG:
+        elif age > young:
             known = states(pod)
             if not known and age <= _UNKNOWN:
                 log.warning("Pod %s stays: Airflow knows no run %s of %s.", pod.name, pod.run_id, pod.dag_id)
@@ -89,7 +95,8 @@ class JanitorOperator(BaseOperator):
     """Delete orphans in the namespaces of all teams. The task's value is their names."""
 
     def execute(self, context: Context) -> list[str]:
-        """
+        """The run's parameter `older_than_minutes`: as `find_orphans` has `young`.
+
         Errors:
             ConfigError: the installation's runtime is not Kubernetes, or whose namespaces there are is not known.
             UnavailableError: some could not be deleted; all the others were.
@@ -102,6 +109,7 @@ class JanitorOperator(BaseOperator):
             raise ConfigError("the janitor cleans a cluster, and AIRLOOM_CLUSTER_FILE is not set")
         cluster = load_cluster(settings.cluster_file)
         teams = list_teams(settings, cluster)
+        young = timedelta(minutes=context["params"].get("older_than_minutes", YOUNG_MINUTES))
         gone: list[str] = []
         left: list[str] = []
         selector = build_selector(settings.installation)
@@ -112,7 +120,7 @@ class JanitorOperator(BaseOperator):
             except Exception as error:  # another cluster's pods can be looked at all the same
                 self.log.warning("Pods of %s cannot be listed: %s", namespace, error)
                 continue
-            for pod in find_orphans(map(_read_pod, found), _ask_airflow, datetime.now(UTC)):
+            for pod in find_orphans(map(_read_pod, found), _ask_airflow, datetime.now(UTC), young):
                 self.log.info("Pod %s/%s of run %s of %s goes.", namespace, pod.name, pod.run_id, pod.dag_id)
                 try:
                     client.delete_namespaced_pod(pod.name, namespace, body={"preconditions": {"uid": pod.uid}})

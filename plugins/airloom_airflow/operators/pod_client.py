@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,8 @@ AWAY_SECONDS = 90.0
 """How long an API server may be away, or a former pod of the same name may take to go."""
 _AWAY = (0, 401, 429, 500, 502, 503, 504)
 """Of a server that is there and cannot answer, too: who cannot ask its authenticator for our name says 401."""
+_UNREADY_SECONDS = 10.0
+"""How long rights may seem to be lacking: an API server that has just started knows none for a moment, and says 403."""
 _PERMANENT = (400, 403, 404, 422)
 _PAUSE_SECONDS = 0.5
 _TIMEOUT_SECONDS = (5, 30)
@@ -230,7 +233,7 @@ class PodClient:
             UnavailableError: it is away for longer than the limit.
             ApiException: it refuses.
         """
-        deadline = time.monotonic() + self._away_seconds
+        started = time.monotonic()
         renewed = False
         while True:
             try:
@@ -239,23 +242,33 @@ class PodClient:
                 if error.status == 401 and not renewed:
                     renewed, self._api = True, self._connect()
                     continue
-                if error.status not in _AWAY:
+                unready = _lacks_rights(error) and time.monotonic() - started < _UNREADY_SECONDS
+                if error.status not in _AWAY and not unready:
                     raise
                 failure: Exception = error
             except (HTTPError, OSError) as error:
                 failure = error
-            if time.monotonic() > deadline:
+            if time.monotonic() - started > self._away_seconds:
                 raise UnavailableError(
                     f"the API server was away for {self._away_seconds:g} s; cannot {what} pod {name}: {failure}"
                 ) from failure
             time.sleep(_PAUSE_SECONDS)
 
 
+def _lacks_rights(error: ApiException) -> bool:
+    """Whether RBAC refuses, and not a quota, a policy or a webhook."""
+    return error.status == 403 and re.search(r" cannot \w+ resource ", _read_words(error)) is not None
+
+
+def _read_words(error: ApiException) -> str:
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        return str(json.loads(error.body)["message"])
+    return str(error.reason)
+
+
 def _translate(error: ApiException, metadata: Any, what: str = "it was refused") -> Exception:
     """The API server refused a pod: for good where it is not a pod or may not be one, else for now."""
-    words = error.reason
-    with contextlib.suppress(TypeError, ValueError, KeyError):
-        words = json.loads(error.body)["message"]
+    words = _read_words(error)
     message = f"pod {metadata.name}: {what} in namespace {metadata.namespace}: {words}"
     if error.status == 403 and "exceeded quota" in words:
         if excess := find_excess(words):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,18 @@ class LocalCluster(Cluster):
         write_image(images / "coredns.tar", "localhost/coredns:1", programs / "coredns", ["/bin/coredns"])
         shell = ("sh", "cat", "echo", "sleep", "true", "false", "env", "id", "ls", "nslookup", "wget", "test", "dd")
         write_image(images / "busybox.tar", "localhost/busybox:1", Path("/usr/bin/busybox"), ["/bin/sh"], links=shell)
+
+
+@contextmanager
+def run_cluster(nodes: int = 2) -> Iterator[LocalCluster]:
+    """One for tests, fresh; taken down at the end."""
+    cluster = LocalCluster(Path(__file__).parents[3] / "build" / "test-cluster")
+    cluster.down()
+    cluster.up(nodes, say=lambda text: print(text, flush=True))
+    try:
+        yield cluster
+    finally:
+        cluster.down()
 
 
 def _is_ready(node: dict[str, Any]) -> bool:

@@ -78,7 +78,10 @@ def add_addresses(state: Path, *addresses: str) -> None:
 
 
 def take_out(state: Path) -> None:
-    """Every interface, rule and setting of the cluster."""
+    """Every interface, rule and setting of the cluster; nothing where it has put none in, for all is another's then."""
+    former = state / "ip_forward"
+    if not former.exists():
+        return
     for link in _links():
         if link == BRIDGE or link.startswith("airloom-cni"):
             subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False)
@@ -87,12 +90,10 @@ def take_out(state: Path) -> None:
         kept = [line for line in saved.splitlines() if not any(name in line for name in _OURS)]
         if len(kept) != len(saved.splitlines()):
             run(f"{program}-restore", input="\n".join(kept) + "\n")
-    former = state / "ip_forward"
-    if former.exists():
-        _FORWARD.write_text(former.read_text())
-        former.unlink()
+    _FORWARD.write_text(former.read_text())
     for route in _unreachable():
         run("ip", "route", "delete", *route.split())
+    former.unlink()
 
 
 def leftovers() -> list[str]:

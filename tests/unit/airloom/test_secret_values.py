@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -12,7 +13,7 @@ from airloom.stages.secrets import Redactor
 
 def test_what_whoever_starts_a_stage_names_is_a_secret_whatever_its_own_name() -> None:
     environ = {"WAREHOUSE": "correct horse", "PGHOST": "db.example", "AIRLOOM_MASKED_VARIABLES": "WAREHOUSE ABSENT"}
-    assert find_secret_values(environ) == {"correct horse"}
+    assert find_secret_values(environ) == {"correct horse", "correct%20horse"}
     assert Redactor(environ).redact("correct horse at db.example") == "*** at db.example"
 
 
@@ -61,8 +62,95 @@ def test_ordinary_values_stay_legible(name, value):
     assert find_secret_values({name: value}) == frozenset()
 
 
-def test_a_password_in_a_url_is_masked_as_it_stands_there():
-    assert find_secret_values({"DATABASE": "postgresql://ops:p%40ssword@db/ops"}) == {"p%40ssword"}
+def test_a_password_in_a_url_is_masked_as_it_stands_there_and_as_it_is():
+    found = find_secret_values({"DATABASE": "postgresql://ops:p%40ssword@db/ops"})
+    assert found == {"p%40ssword", "p@ssword", "p%2540ssword"}
+
+
+CONNECTION = {
+    "conn_type": "postgres",
+    "login": "operations",
+    "password": "hunter2/hunter",
+    "extra": json.dumps({"accessToken": "tok-en-of-extra", "region": "eu-north-1", "note": "nothing here"}),
+}
+KEYFILE = {
+    "type": "service_account",
+    "private_key": "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n",
+    "project_id": "p",
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets", "legible"),
+    [
+        (
+            json.dumps(CONNECTION),
+            ["hunter2/hunter", "hunter2%2Fhunter", "tok-en-of-extra"],
+            ["operations", "eu-north-1"],
+        ),
+        (
+            json.dumps({"extra": {"keyfile_dict": json.dumps(KEYFILE)}}),
+            ["MIIEvQIBADANBgkqhkiG9w0"],
+            ["service_account"],
+        ),
+        (json.dumps([{"url": "https://ops:pass-word@host/x"}]), ["pass-word"], ["host"]),
+        (json.dumps({"auths": {"registry": {"auth": "b3BzOnBhc3M="}}}), ["b3BzOnBhc3M="], ["registry"]),
+        (
+            json.dumps({"type": "http", "auth": {"type": "api_key", "apiKey": "key-of-lineage"}}),
+            ["key-of-lineage"],
+            ["http"],
+        ),
+        ("host=db.example user=ops password=pass-word dbname=lake", ["pass-word"], ["db.example", "lake"]),
+        ("host=db.example password='pass word' dbname=lake", ["pass word"], ["db.example"]),
+        ("Driver={ODBC 18};Server=db.example;Uid=ops;Pwd={pass;word};", ["pass;word"], ["db.example", "ODBC 18"]),
+        ("Server=db.example;User Id=ops;Password=pass-word", ["pass-word"], ["db.example"]),
+        (
+            "DefaultEndpointsProtocol=https;AccountName=lake;AccountKey=Eby8vdM02xNO==;EndpointSuffix=core.example",
+            ["Eby8vdM02xNO=="],
+            ["core.example"],
+        ),
+        (
+            "BlobEndpoint=https://lake.example;SharedAccessSignature=sv=2022-11-02&sig=abc%2Fdef%3D",
+            ["abc%2Fdef%3D", "abc/def="],
+            ["lake.example"],
+        ),
+        ("https://lake.example/c?sv=2022-11-02&sig=abc%2Fdef%3D&se=2030", ["abc%2Fdef%3D"], ["lake.example"]),
+        ("?sv=2022-11-02&sig=abc%2Fdef%3D", ["abc%2Fdef%3D"], ["2022-11-02"]),
+        ("https://lake.s3/x?X-Amz-Algorithm=AWS4&X-Amz-Signature=0123456789abcdef", ["0123456789abcdef"], ["lake.s3"]),
+        ("https://api.example/v1?access_token=abcdef-ghi#top", ["abcdef-ghi"], ["api.example"]),
+        ("https://ghp_0123456789abcdef@git.example/models", ["ghp_0123456789abcdef"], ["git.example"]),
+        ("mysql://ops:pass-word@one,two/lake and redis://:other-word@cache/0", ["pass-word", "other-word"], ["cache"]),
+        ("authorization=Bearer abcdef-ghi,x-tenant=airloom", ["abcdef-ghi"], ["x-tenant=airloom"]),
+        ("api-key=abcdef-ghi,tenant=airloom", ["abcdef-ghi"], ["tenant=airloom"]),
+        ("serve --password=pass-word --port=80", ["pass-word"], ["serve", "port"]),
+        ("md:lake?motherduck_token=abcdef-ghi", ["abcdef-ghi"], ["md:lake"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["AIRFLOW_CONN_LAKE", "SOME_ADDRESS", "AIRLOOM_SECRET_LAKE"])
+def test_a_secret_inside_a_value_is_masked_by_itself_and_the_rest_stays_legible(name, value, secrets, legible):
+    redactor = Redactor({name: value})
+    for secret in secrets:
+        assert redactor.redact(f"refused {secret} there") == "refused *** there"
+    for word in legible:
+        assert redactor.redact(f"no host {word}") == f"no host {word}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"cpu": 2, "path": "/models", "tokens": 4096, "keys": ["customer_id"]}',
+        "{not json",
+        "[" * 100_000,
+        "a=b;c=d&token_count=123456",
+        "/bin:/usr/bin",
+        "https://user@host/a?page=2",
+        "-Xmx2g -Dfile.encoding=utf-8",
+        "%(asctime)s {password}",
+        *("a-" * 100_000, "x" * 200_000, "a b " * 50_000, "a= " * 50_000),  # which must not take minutes either
+    ],
+)
+def test_values_without_a_secret_stay_legible(value):
+    assert find_secret_values({"SETTINGS": value}) == frozenset()
 
 
 def test_what_stands_in_the_object_stores_address_is_no_secret():
@@ -73,6 +161,12 @@ def test_what_stands_in_the_object_stores_address_is_no_secret():
 
 def test_a_declared_secret_may_be_short():
     assert find_secret_values({"AIRLOOM_SECRET_PIN": "4711", "AIRLOOM_SECRET_TOO_SHORT": "abc"}) == {"4711"}
+
+
+def test_a_secret_of_a_file_is_masked_whole_and_inside(tmp_path):
+    (tmp_path / "lake").write_text("postgresql://ops:pass-word@db/lake\n")
+    redactor = Redactor({"AIRLOOM_SECRETS_DIR": str(tmp_path)})
+    assert redactor.redact("postgresql://ops:pass-word@db/lake: pass-word is wrong") == "***: *** is wrong"
 
 
 def test_a_stage_writes_no_credentials_of_its_object_store():

@@ -4,8 +4,9 @@ Started as `<this> -m airloom.stages <stage> [--context FILE] --pointer FILE`. I
 parameter `params`, or the file `instructions.json` in the pipeline's folder of a local store, or else whatever the run
 was started with. `behaviour.<stage>` is one of
 `permanent`, `transient`, `lost`, `hang` (tells its process id in `pid_file` and waits), `memory` (takes
-`megabytes`) and `wait` (writes numbered lines until `gate_file` is there); else it succeeds with
-`facts.<stage>` and `links.<stage>`. `writes.<stage>` names a variable whose value it writes, masking nothing, as
+`megabytes`), `lines` (writes so many numbered lines at once), `wait` (writes numbered lines until `gate_file` is
+there), `silent` (ends without an answer) and `forged` (answers with a digest that its result has not); else it succeeds
+with `facts.<stage>` and `links.<stage>`. `writes.<stage>` names a variable whose value it writes, masking nothing, as
 native code would. `errors.<stage>` is the name of a failure's error. What it was told goes to `told_file`. Its
 result, and the file that it waits for, may lie in a bucket that anybody may read and write, at `AWS_ENDPOINT_URL`.
 """
@@ -68,6 +69,11 @@ def find_instructions(context: dict) -> dict:
     return json.loads(lying) if lying else given
 
 
+def write_variable(name: str | None) -> None:
+    if name:
+        print(f"{name} is {os.environ[name]}")
+
+
 def main(argv: list[str]) -> int:
     stage = argv[argv.index("airloom.stages") + 1]
     told = Path(argv[argv.index("--context") + 1]).read_text() if "--context" in argv else None
@@ -75,8 +81,7 @@ def main(argv: list[str]) -> int:
     params = find_instructions(context)
     behaviour = params.get("behaviour", {}).get(stage, "succeed")
     print(f"fake {stage}: {behaviour}")
-    if name := params.get("writes", {}).get(stage):
-        print(f"{name} is {os.environ[name]}")
+    write_variable(params.get("writes", {}).get(stage))
     if "told_file" in params:
         Path(params["told_file"]).write_text(json.dumps({"context": context, "environ": sorted(os.environ)}))
     if behaviour == "lost":
@@ -92,6 +97,10 @@ def main(argv: list[str]) -> int:
         print(f"line {number}", flush=True)
         number += 1
         time.sleep(0.05)
+    if behaviour == "lines":
+        print("".join(f"line {number}\n" for number in range(params["lines"])), end="", flush=True)
+    if behaviour == "silent":
+        return 0
     family = behaviour if behaviour in EXITS else None
     message = f"{stage} failed for a {behaviour} reason" if family else ""
     error = params.get("errors", {}).get(stage, "Fake")
@@ -109,6 +118,8 @@ def main(argv: list[str]) -> int:
     if earlier is not None and json.loads(earlier)["attempt"] > context["attempt"]:
         return EXITS["transient"]
     write(uri, text)
+    if behaviour == "forged":
+        text += b" "
     pointer = {
         "protocol": context["protocol"],
         "result_uri": uri,

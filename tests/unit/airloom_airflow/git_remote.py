@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -39,3 +41,13 @@ class GitRemote:
         """Throw away what came after a commit, and forget it."""
         self.run("reset", "--quiet", "--hard", commit)
         self.run("reflog", "expire", "--expire=now", "--all")
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside the block nothing is at its address."""
+        elsewhere = self.folder.with_name(f"{self.folder.name}-away")
+        self.folder.rename(elsewhere)
+        try:
+            yield
+        finally:
+            elsewhere.rename(self.folder)

@@ -33,6 +33,12 @@ def test_airflow_masks_what_a_stage_is_given_under_a_secrets_name():
     assert redact("key wJalrXUtnFEMI/K7 in eu-north-9") == "key *** in eu-north-9"
 
 
+def test_airflow_masks_what_stands_in_a_connection():
+    mask_secrets({"AIRFLOW_CONN_LAKE": '{"conn_type": "wasb", "extra": {"sas_token": "?sv=2022&sig=aBcDeF%3D"}}'})
+    assert redact("GET https://lake/c?sv=2022&sig=aBcDeF%3D refused") == "GET https://lake/c*** refused"
+    assert redact("sig aBcDeF= refused") == "sig *** refused"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

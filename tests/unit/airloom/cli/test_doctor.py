@@ -145,6 +145,11 @@ def make_a_file_of_the_home(world: World) -> None:
               AIRLOOM_LINEAGE_PATH="")  # fmt: skip
 
 
+def cut_the_state_off(world: World) -> None:
+    (world.folder / "home").mkdir()
+    (world.folder / "home" / "runtime.json").write_text('{"pid": 12')
+
+
 def lose_the_bucket(world: World) -> None:
     os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{find_closed_port()}"
     world.set(AIRLOOM_ARTIFACTS_URI="s3://gone/airloom")
@@ -202,6 +207,24 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
         lambda w: w.set(OPENLINEAGE_URL=f"http://127.0.0.1:{find_closed_port()}"),
         "lineage", "does not answer", "OPENLINEAGE_URL"
     ),
+    **{
+        f"lineage path {name}": (
+            lambda w, path=path: w.environ.pop("OPENLINEAGE_URL") and w.set(AIRLOOM_LINEAGE_PATH=path),
+            "lineage", words, "AIRLOOM_LINEAGE_PATH"
+        )
+        for name, path, words in (
+            ("below no folder", "/dev/null/lineage.jsonl", "/dev/null is no folder that this user can write"),
+            ("far below no folder", "/dev/null/a/b.jsonl", "/dev/null is no folder that this user can write"),
+            ("is a folder", "/tmp", "/tmp is a folder"),
+            ("too long", f"/tmp/{'x' * 300}/a.jsonl", "File name too long"),
+            ("too long itself", f"/tmp/{'x' * 300}", "File name too long"),
+        )
+    },
+    "MLflow's file below no folder": (
+        lambda w: w.set(AIRLOOM_TRACKING_URI="sqlite:////dev/null/mlflow.db"),
+        "MLflow", "/dev/null is no folder", "AIRLOOM_TRACKING_URI"
+    ),
+    "runtime.json cut off": (cut_the_state_off, "ports", "runtime.json cannot be read", "See the message"),
     "port taken": (take_a_port, "ports", "is in use by", "See the message"),
     "Airflow missing": (
         lambda w: w.set(AIRLOOM_AIRFLOW_BIN="/nowhere/airflow"), "Airflow", "/nowhere/airflow is not there", "See"

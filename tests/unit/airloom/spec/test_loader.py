@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -293,3 +294,30 @@ def test_a_pipeline_is_read_in_a_fraction_of_a_parses_budget() -> None:
         load_pipeline(path, path.parents[1], "demo")
         spent.append(time.perf_counter() - started)
     assert min(spent) < 0.025
+
+
+@pytest.mark.parametrize("place", ["", "examples/"])
+def test_defaults_under_another_name_are_refused_rather_than_ignored(tmp_path: Path, write: Write, place: str) -> None:
+    path = write("examples/iris.yaml", MINIMAL)
+    misnamed = write(f"{place}defaults.yml", "spec: {retries: 4}\n")
+    (finding,) = findings_of(path, root=tmp_path)
+    assert (finding.file, finding.line) == (str(misnamed), 0)
+    assert finding.message == "is not read: defaults lie in defaults.yaml; rename it, or remove it"
+    misnamed.rename(misnamed.with_suffix(".yaml"))
+    assert load_pipeline(path, tmp_path).spec.retries == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ops/" + "x" * 236 + ".yaml", "its name has 241 bytes, and 240 are allowed"),
+        (os.fsdecode(b"ops/caf\xe9.yaml"), "its name is not UTF-8"),
+        ("ops.yaml/iris.yaml", "its folder 'ops.yaml' is no team's name"),
+    ],
+)
+def test_a_name_that_the_dag_bundles_would_refuse_is_a_finding_too(
+    tmp_path: Path, write: Write, name: str, words: str
+) -> None:
+    (finding,) = findings_of(write(name, MINIMAL), root=tmp_path)
+    assert finding.message.startswith(words)
+    assert str(finding).isprintable()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from airloom.errors import RunParameterError
 from airloom.spec import load_pipeline
@@ -46,6 +48,36 @@ def load(folder: Path, text: str) -> Pipeline:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     return load_pipeline(path)
+
+
+@pytest.mark.parametrize("path", ["", ".", "./", "  ", "/", "./.", "a\0b"])
+@pytest.mark.parametrize(
+    ("part", "rest"),
+    [
+        ("source", {"type": "csv"}),
+        ("source", {"type": "parquet"}),
+        ("source", {"type": "batches"}),
+        ("source", {"type": "package", "package": "flights"}),
+        ("sink", {"type": "parquet"}),
+        ("sink", {"type": "sql", "table": "scores"}),
+    ],
+)
+def test_a_path_that_names_no_file_is_refused_before_anything_starts(
+    tmp_path: Path, part: str, rest: dict[str, str], path: str
+) -> None:
+    key = "database" if rest["type"] == "sql" else "path"
+    words = rf"{part}\.{key}: given {re.escape(repr(path.strip()))}, which names no file; give a file's path"
+    with pytest.raises(RunParameterError, match=words):
+        check_parameters("score", {part: {**rest, key: path}})
+    with pytest.raises(ValidationError, match="which names no file"):
+        Pipeline.model_validate(with_score(tmp_path, {part: {**rest, key: path}}))
+
+
+def with_score(folder: Path, changed: dict[str, Any]) -> dict[str, Any]:
+    """The pipeline with another source or sink of `score`."""
+    data = load(folder, TEXT).model_dump(mode="json")
+    data["spec"]["score"] |= changed
+    return data
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,44 @@ def test_the_dag_processor_keeps_in_step_with_the_bucket(make_bundle, prefix):
     assert {path.name for path in before} == {"one.yaml.py", "two.yaml.py"}
 
 
+def test_defaults_under_another_name_are_told_from_a_bucket_too(make_bundle, prefix):
+    prefix.put_pipeline("one")
+    prefix.put("ops/defaults.yml", "spec: {retries: 4}\n")
+    bundle = make_bundle()
+    bundle.refresh()
+    [message] = load(bundle).import_errors.values()
+    assert "ops/defaults.yml: is not read: defaults lie in defaults.yaml" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("q.yaml/z.yaml", "its folder 'q.yaml' is no team's name"),
+        ("ops/" + "x" * 300 + ".yaml", "its name has 305 bytes, and 240 are allowed"),
+        ("ops//one.yaml", "its key has an empty part or a `.` in it"),
+    ],
+)
+def test_a_key_that_no_file_can_have_costs_its_own_pipeline_alone(make_bundle, prefix, in_task, key, words):
+    prefix.put_pipeline("one")
+    prefix.put_pipeline("q", "q.yaml")
+    prefix.put_pipeline("two", "ops/other.yaml")
+    prefix.put_pipeline("odd", key)
+    prefix.put("q.yaml/defaults.yaml", "spec: {retries: 3}\n")
+    bundle = make_bundle()
+    for _ in range(2):
+        bundle.refresh()
+        bag = load(bundle)
+        assert set(bag.dags) == {"ops__one__train", "ops__q__train", "ops__two__train"}
+        [message] = bag.import_errors.values()
+        assert words in message
+    prefix.remove(key)
+    bundle.refresh()
+    assert load(bundle).import_errors == {}
+    prefix.put_pipeline("odd", key)
+    in_task("ops__two__train")
+    assert set(load(make_bundle("another disk")).dags) == {"ops__two__train"}
+
+
 def test_a_key_with_two_slashes_is_written_nowhere(make_bundle, prefix, tmp_path):
     prefix.put_pipeline("one")
     outside = f"airloom-outside-{tmp_path.parent.name}-{tmp_path.name}"

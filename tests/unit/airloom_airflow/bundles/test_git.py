@@ -124,19 +124,18 @@ def test_a_forced_push_takes_no_runs_file_away(make_bundle, remote, in_task):
     assert find_retries(make_bundle(version=lost, disk="fresh"), "one") == 2
 
 
-def test_a_remote_that_is_away_leaves_everything_as_it_was(make_bundle, remote, in_task, tmp_path):
+def test_a_remote_that_is_away_leaves_everything_as_it_was(make_bundle, remote, in_task):
     first = remote.commit({"ops/one.yaml": text("one", retries=1)})
     processor = make_bundle()
     processor.refresh()
     in_task("ops__one__train")
     make_bundle(version=first)
-    remote.folder.rename(tmp_path / "away")
-    with pytest.raises(UnavailableError, match="does not answer or refuses, so its pipelines stay as they were"):
-        processor.refresh()
-    assert find_version(processor) == first
-    assert find_retries(processor, "one") == 1
-    assert find_retries(make_bundle(version=first), "one") == 1  # a task on a disk that has the version
-    (tmp_path / "away").rename(remote.folder)
+    with remote.away():
+        with pytest.raises(UnavailableError, match="does not answer or refuses, so its pipelines stay as they were"):
+            processor.refresh()
+        assert find_version(processor) == first
+        assert find_retries(processor, "one") == 1
+        assert find_retries(make_bundle(version=first), "one") == 1  # a task on a disk that has the version
     remote.commit({"ops/one.yaml": text("one", retries=2)})
     processor.refresh()
     assert find_retries(processor, "one") == 2

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 from tests.unit.airloom_airflow.pipelines import FULL, MINIMAL, write_pipeline
 
 from airloom.errors import ConfigError, SpecError
@@ -69,13 +73,35 @@ def test_a_bad_pipeline_is_seen_and_takes_no_other_away(load, pipelines):
         broken.get_task("broken").execute({})
 
 
-def test_a_pipeline_that_airflow_itself_refuses_takes_no_other_away(load, pipelines):
+def test_a_pipeline_that_airflow_itself_refuses_takes_no_other_away(load, pipelines, monkeypatch):
+    """An Airflow of another version, say, that does not take what the pipeline file's models let through."""
+
+    def refuse(dag_id: str, *arguments: Any, **options: Any) -> DAG:
+        if dag_id.startswith("ops__bad__"):
+            raise ValueError("no such DAG with me")
+        return DAG(dag_id, *arguments, **options)
+
+    monkeypatch.setattr("airloom_airflow.dag_factory.dag.DAG", refuse)
     write_pipeline(pipelines, "good")
-    write_pipeline(pipelines, "bad", text=MINIMAL.replace("{name}", "{name}, tags: [" + "t" * 200 + "]"))
+    write_pipeline(pipelines, "bad")
     bag = load()
     assert bag.import_errors == {}
     assert set(bag.dags) == {"ops__good__train", broken_dag_id("ops/bad.yaml")}
-    assert "tag cannot be longer than 100" in bag.dags[broken_dag_id("ops/bad.yaml")].doc_md
+    assert "ValueError: no such DAG with me" in bag.dags[broken_dag_id("ops/bad.yaml")].doc_md
+
+
+@pytest.mark.parametrize(
+    "file", ["ops/" + "x" * 250 + ".yaml", os.fsdecode(b"ops/\xff.yaml"), "x.yaml.py/a.yaml", "ops/two\nlines.yaml"]
+)
+def test_a_name_that_will_not_do_takes_no_other_away(load, pipelines, file):
+    write_pipeline(pipelines, "good")
+    write_pipeline(pipelines, "odd", file=f"../{file}")
+    bag = load()
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__good__train", broken_dag_id(file)}
+    broken = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[broken_dag_id(file)]))
+    assert "rename" in broken.doc_md or "give it a shorter one" in broken.doc_md
+    assert (broken.doc_md + broken.description + broken.dag_id).replace("\n", "").isprintable()
 
 
 def test_a_copy_is_the_one_that_is_seen_as_broken(load, pipelines):

@@ -93,6 +93,23 @@ def test_changed_defaults_rewrite_the_dag_files_before_them(bundle, pipelines):
     assert {name for name in after if after[name] != before[name]} == {"ops/one.yaml.py"}
 
 
+def test_defaults_under_another_name_are_the_import_error_of_those_that_they_would_be_behind(bundle, pipelines):
+    write_pipeline(pipelines, "one")
+    write_pipeline(pipelines, "two", team="other")
+    bundle.refresh()
+    before = list_stubs(bundle)
+    misnamed = pipelines / "ops" / "defaults.yml"
+    misnamed.write_text("spec: {retries: 4}\n")
+    bundle.refresh()
+    assert {name for name, time in list_stubs(bundle).items() if time != before[name]} == {"ops/one.yaml.py"}
+    bag = load(bundle)
+    assert set(bag.dags) == {"other__two__train"}
+    assert bag.import_errors["ops/one.yaml.py"].startswith(f"{misnamed}: is not read: defaults lie in defaults.yaml")
+    misnamed.unlink()
+    bundle.refresh()
+    assert load(bundle).import_errors == {}
+
+
 def test_a_removed_pipeline_takes_its_dag_file_along(bundle, make_bundle, pipelines):
     first, second = write_pipeline(pipelines, "one"), write_pipeline(pipelines, "two")
     write_pipeline(pipelines, "three")
@@ -144,6 +161,65 @@ def test_hostile_bytes_give_an_import_error_that_names_the_file(bundle, pipeline
     bag = load(bundle)
     assert set(bag.dags) == {"ops__good__train"}
     assert str(pipelines / "ops" / "odd.yaml") in bag.import_errors["ops/odd.yaml.py"]
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("ops/" + "x" * 236 + ".yaml", "its name has 241 bytes, and 240 are allowed; give it a shorter one"),
+        ("ops/" + "\N{SNOWMAN}" * 83 + ".yaml", "its name has 254 bytes, and 240 are allowed"),
+        ("x" * 250 + ".yaml", "its name has 255 bytes, and 240 are allowed"),
+        ("q.yaml/z.yaml", "its folder 'q.yaml' is no team's name; rename the folder"),
+        ("x.yaml.py/z.yaml", "its folder 'x.yaml.py' is no team's name; rename the folder"),
+        (os.fsdecode(b"ops/caf\xe9.yaml"), "its name is not UTF-8, or holds characters that cannot be shown"),
+        (os.fsdecode(b"te\xffam/a.yaml"), "its name is not UTF-8, or holds characters that cannot be shown"),
+        ("ops/two\nlines\x1b[1m.yaml", "its name is not UTF-8, or holds characters that cannot be shown"),
+    ],
+)
+def test_a_name_that_will_not_do_costs_its_own_file_alone(bundle, make_bundle, pipelines, file, words):
+    write_pipeline(pipelines, "good")
+    write_pipeline(pipelines, "x", file="../x.yaml")
+    bundle.refresh()
+    odd = write_pipeline(pipelines, "odd", file=f"../{file}")
+    for processor in (bundle, make_bundle()):  # the latter: started anew
+        processor.refresh()
+        bag = load(processor)
+        assert set(bag.dags) == {"ops__good__train", "ops__x__train"}
+        errors = {stub: message for stub, message in bag.import_errors.items() if "Is a directory" not in message}
+        [(stub, message)] = errors.items()
+        assert stub.startswith("_refused/")
+        assert words in message
+        assert message.isprintable()
+        assert stub.isprintable()
+    odd.unlink()
+    if odd.parent.name == "q.yaml":
+        odd.parent.rmdir()
+    bundle.refresh()
+    assert set(list_stubs(bundle)) == {"ops/good.yaml.py", "x.yaml.py"}
+
+
+def test_a_name_as_long_as_it_may_be_is_taken(bundle, pipelines):
+    write_pipeline(pipelines, "long", file="x" * 235 + ".yaml")
+    bundle.refresh()
+    assert set(load(bundle).dags) == {"ops__long__train"}
+
+
+@pytest.mark.parametrize("folder", ["q.yaml", "x.yaml.py", "ops/deep.yaml"])
+def test_a_folder_named_like_a_file_stops_no_refresh(bundle, pipelines, folder):
+    write_pipeline(pipelines, "good")
+    write_pipeline(pipelines, "x", file="../x.yaml")
+    (pipelines / folder).mkdir()
+    (bundle.path / "left.py").mkdir()
+    bundle.refresh()
+    assert set(load(bundle).dags) == {"ops__good__train", "ops__x__train"}
+
+
+def test_a_tasks_dag_is_found_beside_names_that_will_not_do(make_bundle, pipelines, in_task):
+    write_pipeline(pipelines, "p", file="other.yaml")
+    for file in ("x" * 240 + ".yaml", os.fsdecode(b"\xff.yaml")):
+        write_pipeline(pipelines, "p", file=file)
+    in_task("ops__p__train")
+    assert set(load(make_bundle()).dags) == {"ops__p__train"}
 
 
 def test_links_in_a_circle_are_one_import_error(bundle, pipelines):

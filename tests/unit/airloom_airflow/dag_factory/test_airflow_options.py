@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables.base import TimeRestriction
 from tests.unit.airloom_airflow.dag_factory.test_dag_factory import build, serialise
 from tests.unit.airloom_airflow.pipelines import FULL
 
@@ -188,3 +189,28 @@ def test_an_option_that_cannot_be_is_refused_with_words(pipelines, extra, words)
     with pytest.raises(SpecError, match=r"whole\.yaml:\d+:\d+") as caught:
         build_with(pipelines, extra)
     assert words in str(caught.value)
+
+
+def test_airflow_takes_what_the_bounds_of_the_pipeline_file_allow(pipelines):
+    """At each bound: the DAGs are built, read back as the scheduler does, and their dates can be counted."""
+    text = (
+        FULL.replace("retry_delay_seconds: 7", "retry_delay_seconds: 3153600000")
+        .replace("retries: 3", "retries: 2147483647")
+        .replace("tags: [demo]", f"tags: [{'t' * 100}]")
+        .replace('schedule: "@weekly"', f'schedule: {{{{cron: "@yearly", aliases: [{"a" * 1500}]}}}}')
+    )
+    extra = """\
+  airflow:
+    timezone: Europe/Vienna
+    start_date: {year}
+    tasks: {{{{train: {{{{execution_timeout_seconds: 3153600000, priority_weight: 2147483647}}}}}}}}
+    dags: {{{{train: {{{{catchup: true, deadline_seconds: 3153600000, max_active_runs: 2147483647}}}}}}}}
+  notify: {{{{late: [{{{{notifier: a.B}}}}]}}}}
+"""
+    for year in ("1900-01-01", "2999-12-31T23:59:59"):
+        dag = build(pipelines, text + extra.format(year=year))["train"]
+        back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert back.timetable.next_dagrun_info(
+            last_automated_data_interval=None, restriction=TimeRestriction(back.start_date, None, True)
+        )
+        assert datetime.now(tz=UTC) + dag.get_task("train").retry_delay + dag.deadline[0].interval

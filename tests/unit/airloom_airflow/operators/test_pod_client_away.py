@@ -123,3 +123,27 @@ def serve_broken_once(body: bytes) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+FORBIDDEN = 'pods is forbidden: User "airflow" cannot list resource "pods" in API group "" in the namespace "ops"'
+
+
+def test_an_api_server_that_has_just_started_and_knows_no_rights_is_asked_again() -> None:
+    with KubernetesApi() as api:
+        api.fail(403, 3, message=FORBIDDEN)
+        assert connect(api.url).list("ops", "") == []
+
+
+def test_rights_that_stay_lacking_are_a_mistake_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airloom_airflow.operators.pod_client._UNREADY_SECONDS", 1.0)
+    with KubernetesApi() as api:
+        api.fail(403, 1000, message=FORBIDDEN)
+        with pytest.raises(ConfigError, match="cannot be listed: Forbidden"):
+            connect(api.url).list("ops", "")
+
+
+def test_what_a_policy_refuses_is_refused_at_once() -> None:
+    with KubernetesApi() as api:
+        api.fail(403, message='pods "train" is forbidden: violates PodSecurity "restricted:latest"')
+        with pytest.raises(ConfigError, match="violates PodSecurity"):
+            connect(api.url).create(build_pod("train"))

@@ -20,6 +20,7 @@ from tests.unit.airloom_airflow.operators.test_stage_pod import (  # noqa: F401 
 )
 
 from airloom_airflow import stage_secrets
+from airloom_airflow.operators import pod_client
 from airloom_airflow.operators.pod_client import PodClient
 from airloom_airflow.pods.pod import SECRET_GATE
 from airloom_airflow.public_names import AirflowException, AirflowFailException
@@ -148,7 +149,8 @@ def test_a_pod_that_an_earlier_try_left_held_is_made_anew(secret_here, api, monk
 
 
 @pytest.mark.parametrize("step", [is_secret, is_patch])
-def test_a_right_that_is_missing_is_told_at_once_and_leaves_no_pod(secret_here, api, step):
+def test_a_right_that_is_missing_is_told_and_leaves_no_pod(secret_here, api, step, monkeypatch):
+    monkeypatch.setattr(pod_client, "_UNREADY_SECONDS", 0.0)
     api.fail(403, 1, step, 'User "airloom-airflow" cannot create resource "secrets"')
     with pytest.raises(AirflowFailException, match=r"cannot create resource \"secrets\"") as raised:
         execute(secret_here.make())

@@ -1,4 +1,5 @@
-"""Airflow's triggerer is run in every case, with the arguments given; its pause is changed where the patch is on."""
+"""Airflow's triggerer is run in every case, with the arguments given; its pause is changed where the patch is on and
+the executor is Airloom's."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ def run(monkeypatch: pytest.MonkeyPatch):
     program = create_autospec(airflow_program.main)
     monkeypatch.setattr(airflow_program, "main", program)
     monkeypatch.setattr(triggerer_job_runner, "anyio", anyio, raising=False)  # 3.1 has none
+    monkeypatch.setattr(triggerer, "keep_logs", create_autospec(triggerer.keep_logs))
+    monkeypatch.setattr(triggerer, "upload_at_end", create_autospec(triggerer.upload_at_end))
     monkeypatch.setattr(sys, "argv", [])
 
     def run_with(wish: str, *arguments: str) -> None:
@@ -36,9 +39,20 @@ def test_switched_off_it_runs_airflows_own(run) -> None:
 
 
 @pytest.mark.skipif(switch.version("apache-airflow-core") not in triggerer.TESTED, reason="off on this Airflow")
-def test_switched_on_its_pause_is_shorter(run) -> None:
+@pytest.mark.parametrize(
+    ("executor", "is_shorter"),
+    [
+        ("airloom_airflow.speedups.executor.LocalExecutor", True),
+        ("LocalExecutor", False),
+        ("CeleryExecutor", False),
+    ],
+)
+def test_switched_on_its_pause_is_shorter_beside_an_executor_that_bears_it(
+    run, monkeypatch: pytest.MonkeyPatch, executor: str, is_shorter: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     run("on")
-    assert triggerer_job_runner.anyio is not anyio
+    assert (triggerer_job_runner.anyio is not anyio) == is_shorter
 
 
 @pytest.mark.parametrize(("asked", "given"), [(1, 0.2), (0.1, 0.1)])
