@@ -131,27 +131,6 @@ def test_a_secret_that_airflow_has_is_in_a_secret_of_the_pods_own_and_in_no_log(
     installation.cluster.wait(are_gone, "the Secrets are gone with their pods")
 
 
-def test_a_stage_beyond_its_teams_quota_waits_and_uses_up_no_retry(
-    installation: Installation, local_cluster: LocalCluster
-) -> None:
-    kubectl, gate = installation.cluster.kubectl, installation.bucket.build_gate()
-    kubectl("-n", NAMESPACE, "create", "quota", "airloom", "--hard=pods=1")
-    try:
-        first = installation.start("small", behaviour={"ingest": "wait"}, gate_file=gate.uri)
-        first.pod("ingest")
-        second = installation.start("small")
-        installation.cluster.wait(
-            lambda: "exceeded quota: airloom" in second.log("ingest"), "the quota's word in the log", 90
-        )
-        assert second.task("ingest")["state"] in ("deferred", "running", "scheduled", "queued")
-        gate.open()
-        assert (first.end(200), second.end(200)) == ("success", "success")
-        assert second.task("ingest")["try_number"] == 1
-    finally:
-        gate.open()
-        kubectl("-n", NAMESPACE, "delete", "quota", "airloom")
-
-
 @pytest.mark.usefixtures("variable")
 def test_airflow_uses_every_right_that_it_has_and_needs_no_other(
     installation: Installation, local_cluster: LocalCluster
