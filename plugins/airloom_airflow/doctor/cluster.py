@@ -139,7 +139,7 @@ def explain_trial(answer: Answer, need: Need) -> Diagnosis:
 
 
 def _explain_quota(said: str, need: Need) -> Diagnosis:
-    if excess := find_excess(said):
+    if excess := find_excess(said, of_zero=True):
         return wrong("quota", need.where, excess, "Ask for less in the profile, or raise the quota.")
     remedy = "Nothing, if it empties: stages wait for room. Else raise the quota."
     return unchecked("quota", need.where, f"one pod fits into the quota, which is full now: {said}", remedy)

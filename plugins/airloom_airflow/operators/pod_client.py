@@ -271,7 +271,7 @@ def _translate(error: ApiException, metadata: Any, what: str = "it was refused")
     words = _read_words(error)
     message = f"pod {metadata.name}: {what} in namespace {metadata.namespace}: {words}"
     if error.status == 403 and "exceeded quota" in words:
-        if excess := find_excess(words):
+        if excess := find_excess(words, of_zero=False):
             return ConfigError(f"{message}: {excess}; ask for less in the profile, or raise the quota")
         return QuotaExceededError(message)
     return ConfigError(message) if error.status in _PERMANENT else UnavailableError(message)

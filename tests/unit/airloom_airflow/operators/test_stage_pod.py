@@ -371,9 +371,11 @@ def test_resumed_twice_a_success_stays_one(here, api):
 FULL_QUOTA = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=5, limited: pods=5'
 
 
-def test_a_pod_that_the_quota_has_no_room_for_waits_without_a_worker(here, api):
+@pytest.mark.parametrize("said", [FULL_QUOTA, FULL_QUOTA.replace("=5", "=0")])
+def test_a_pod_that_the_quota_has_no_room_for_waits_without_a_worker(here, api, said):
+    """Also where it lets nothing start: an administrator's way to halt a namespace for a while."""
     here.configure(deferrable=True)
-    api.fail(403, 1, is_create, FULL_QUOTA)
+    api.fail(403, 1, is_create, said)
     deferred = defer(here.make())
     assert deferred.method_name == "start_again"
     with pytest.raises(TaskDeferred) as again:
