@@ -155,7 +155,7 @@ bench-scale: setup ## Two thousand pods at once, on nodes that kwok plays
 
 .PHONY: lock clean
 lock: $(UV) ## Make the lock files anew
-	cd plugins && ../$(UV) pip compile --quiet pyproject.toml $(LOCK) --no-emit-package airloom -o ../requirements.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd $(LOCK) --no-emit-package airloom -o ../requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../tests/images/stage-trivial/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-gpu/requirements.in --extra embedded -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/stage-gpu/requirements.txt
@@ -164,8 +164,8 @@ lock: $(UV) ## Make the lock files anew
 	$(UV) pip compile --quiet tests/requirements.in -c docker/stage-cpu/requirements.txt $(LOCK) -o tests/requirements-stages.txt
 	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra celery --extra postgres --extra amazon -c ../requirements.txt $(LOCK) --no-emit-package airloom -o ../tests/executors/requirements.txt
 	$(UV) pip compile --quiet tests/bench/requirements.in -c requirements.txt $(LOCK) -o tests/bench/requirements.txt
-	cd plugins && ../$(UV) pip compile --quiet pyproject.toml ../tests/airflow_versions/requirements.in ../tests/airflow_versions/airflow-3.1.in $(LOCK) --no-emit-package airloom --exclude-newer 2026-03-12 --exclude-newer-package obstore=2026-11-20 --resolution lowest-direct -o ../tests/airflow_versions/airflow-3.1.txt
-	cd plugins && ../$(UV) pip compile --quiet pyproject.toml ../tests/airflow_versions/requirements.in ../tests/airflow_versions/airflow-3.2.in $(LOCK) --no-emit-package airloom --exclude-newer 2026-05-30 --exclude-newer-package obstore=2026-11-20 -o ../tests/airflow_versions/airflow-3.2.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd ../tests/airflow_versions/requirements.in ../tests/airflow_versions/airflow-3.1.in $(LOCK) --no-emit-package airloom --exclude-newer 2026-03-12 --exclude-newer-package obstore=2026-11-20 --resolution lowest-direct -o ../tests/airflow_versions/airflow-3.1.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd ../tests/airflow_versions/requirements.in ../tests/airflow_versions/airflow-3.2.in $(LOCK) --no-emit-package airloom --exclude-newer 2026-05-30 --exclude-newer-package obstore=2026-11-20 -o ../tests/airflow_versions/airflow-3.2.txt
 
 clean: down ## Undo set-up and everything that was made
 	rm -rf $(VENV) build

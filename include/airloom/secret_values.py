@@ -2,7 +2,8 @@
 them: keys of JSON, parameters of connection strings and URLs, passwords in URLs. Pure.
 
 Both sides mask them in logs: a stage in all that it writes (`airloom.stages.secrets`), Airflow in the task's log. A
-secret under a name that gives no hint is not found; declared ones (`AIRLOOM_SECRET_<NAME>`) always are.
+secret under a name that gives no hint is not found; declared ones (`AIRLOOM_SECRET_<NAME>`, and the variables that
+`AIRLOOM_MASKED_VARIABLES` names) always are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 DECLARED_PREFIX = "AIRLOOM_SECRET_"
 """Of the variables that hold the secrets which a pipeline file names."""
+MASKED_VARIABLES = "AIRLOOM_MASKED_VARIABLES"
+"""Holds the names of the other variables whose values are secrets; whoever starts a stage sets it."""
 
 _SECRET_NAME = re.compile(
     r"(^|_|^PG)(SECRET|PASSWORD|PASSWD|PASS|PASSPHRASE|TOKEN|CREDENTIALS?|CONNECTION_STRING|"
@@ -47,7 +50,8 @@ _ADDRESS = "AIRLOOM_ARTIFACTS_URI"
 def find_secret_values(environ: Mapping[str, str]) -> frozenset[str]:
     """The values to mask: of variables named like a secret, and what is one inside other values; as they stand there,
     and as URLs have them."""
-    declared = {value for name, value in environ.items() if name.startswith(DECLARED_PREFIX)}
+    named = environ.get(MASKED_VARIABLES, "").split()
+    declared = {value for name, value in environ.items() if name.startswith(DECLARED_PREFIX) or name in named}
     guessed = {secret.strip() for name, value in environ.items() for secret in _guess_secrets(name, value)}
     address = environ.get(_ADDRESS, "")  # what stands in it is no secret, and is part of every URI that a stage answers
     whole = {value for value in declared if len(value) >= _SHORTEST_DECLARED} | {

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 OWN = {"airloom", "airloom-airflow"}
 LOCKS = {
-    "requirements.txt": ("include/pyproject.toml", "plugins/pyproject.toml"),
+    "requirements.txt": ("include/pyproject.toml", "plugins/pyproject.toml", "plugins/pyproject.toml[statsd]"),
     "docker/stage-cpu/requirements.txt": ("include/pyproject.toml[embedded]",),
     "docker/stage-gpu/requirements.txt": ("include/pyproject.toml[embedded]", "docker/stage-gpu/requirements.in"),
     "docker/serve/requirements.txt": (
@@ -38,6 +38,7 @@ LOCKS = {
         f"tests/airflow_versions/airflow-{version}.txt": (
             "include/pyproject.toml",
             "plugins/pyproject.toml",
+            "plugins/pyproject.toml[statsd]",
             "tests/airflow_versions/requirements.in",
             f"tests/airflow_versions/airflow-{version}.in",
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from tests.cluster.installation import AIRFLOW_USER, NAMESPACE, Installation, changed
@@ -87,6 +89,49 @@ def test_lineage_and_traces_reach_into_the_pod(installation: Installation) -> No
     assert (version, len(trace), len(span)) == ("00", 32, 16)
 
 
+TOKEN, VALUE = "AIRLOOM_TEST_TOKEN", "hf-correct-horse-battery"
+SECRETS = [{"name": TOKEN, "variable": "test_token"}]
+
+
+@pytest.fixture
+def variable(installation: Installation) -> Iterator[None]:
+    """In Airflow's database, by its API: a variable, which is no secret by its name."""
+    api = installation.runtime.addresses.airflow
+    headers = {"Authorization": f"Bearer {installation.api.token()}"}
+    with httpx.Client(base_url=f"{api}/api/v2/variables", headers=headers, trust_env=False) as client:
+        client.post("", json={"key": "test_token", "value": VALUE}).raise_for_status()
+        yield
+        client.delete("/test_token").raise_for_status()
+
+
+@pytest.mark.usefixtures("variable")
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_secret_that_airflow_has_is_in_a_secret_of_the_pods_own_and_in_no_log(
+    installation: Installation, deferrable: bool
+) -> None:
+    gate, kubectl = installation.bucket.build_gate(), installation.cluster.kubectl
+    with changed(installation, secrets=SECRETS, deferrable=deferrable):
+        told = {"behaviour": {"ingest": "wait"}, "writes": {"ingest": TOKEN}, "gate_file": gate.uri}
+        run = installation.start("small", **told)
+        pod = run.pod("ingest")
+        assert VALUE not in json.dumps(pod)
+        name, uid = pod["metadata"]["annotations"]["airloom.io/secret"], pod["metadata"]["uid"]
+        secret = json.loads(kubectl("-n", NAMESPACE, "get", "secret", name, "-o", "json"))
+        assert b64decode(secret["data"][TOKEN]).decode() == VALUE
+        assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [uid]
+        gate.open()
+        assert run.end() == "success"
+    assert f"{TOKEN} is ***" in run.log("ingest")
+    assert VALUE not in run.log("ingest")
+
+    def are_gone() -> bool:
+        told = kubectl("-n", NAMESPACE, "get", "secrets", "-o", "json", "-l", "airloom.io/stage")
+        return not json.loads(told)["items"]
+
+    installation.cluster.wait(are_gone, "the Secrets are gone with their pods")
+
+
+@pytest.mark.usefixtures("variable")
 def test_airflow_uses_every_right_that_it_has_and_needs_no_other(
     installation: Installation, local_cluster: LocalCluster
 ) -> None:
@@ -98,8 +143,9 @@ def test_airflow_uses_every_right_that_it_has_and_needs_no_other(
         for verb in rule["verbs"]
     }
     before = len(local_cluster.audit_log.read_text().splitlines())  # an API server that has just started refuses all
-    for pipeline in ("small", "fused"):
-        assert installation.start(pipeline).end() == "success"
+    with changed(installation, secrets=SECRETS):
+        for pipeline in ("small", "fused"):
+            assert installation.start(pipeline).end() == "success"
     asked = [json.loads(line) for line in local_cluster.audit_log.read_text().splitlines()]
     refused = [
         request["requestURI"] for request in asked[before:] if request.get("responseStatus", {}).get("code") == 403

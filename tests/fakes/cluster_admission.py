@@ -29,6 +29,7 @@ class State:
         denied: `verb resource[/subresource]` that the account may not do.
         unreadable: paths that the account may not read, as a pattern.
         quota: resource → most of one namespace, for `requests.…` and `limits.…`.
+        quotas: the namespace's ResourceQuotas as they are listed; they refuse nothing.
         token: that it wants; empty: none.
     """
 
@@ -40,6 +41,7 @@ class State:
     queues: set[str] | None = field(default_factory=lambda: {"research"})
     nodes: list[Json] = field(default_factory=list)
     quota: dict[str, str] = field(default_factory=dict)
+    quotas: list[Json] = field(default_factory=list)
     denied: set[str] = field(default_factory=set)
     unreadable: str = "$^"
     token: str = ""
@@ -128,6 +130,8 @@ class ClusterAdmission:
             return 200, {"kind": "NodeList", "items": state.nodes}
         if path == "/apis/kueue.x-k8s.io" and state.queues is not None:
             return 200, {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta1"}}
+        if re.fullmatch(r"/api/v1/namespaces/[^/]+/resourcequotas", path):
+            return 200, {"kind": "ResourceQuotaList", "items": state.quotas}
         if found := re.fullmatch(r"/api/v1/namespaces/[^/]+/secrets/(.+)", path):
             self.values += "PartialObjectMetadata" not in headers["Accept"]
             return self._find(found[1], state.secrets, "secrets")

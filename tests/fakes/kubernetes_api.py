@@ -2,8 +2,9 @@
 
 Unit tests of triggers and operators use it, with Kubernetes' own clients. It answers as the real one does where Airloom
 asks (list, watch with bookmarks and 410, read, create, patch, delete with preconditions, logs with follow and
-sinceTime, 401), and can be made to fail: refuse tokens, answer with an error, fall silent in the middle of a stream, or
-cut every connection. It schedules and runs nothing: a test says what becomes of a pod. Not a mock of a client.
+sinceTime, 401; Secrets that are made, and go with the pod that owns them), and can be made to fail: refuse tokens,
+answer with an error, fall silent in the middle of a stream, or cut every connection. It schedules and
+runs nothing: a test says what becomes of a pod. Not a mock of a client.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class KubernetesApi:
         self.url = ""
         self._pods: dict[tuple[str, str], Json] = {}
         self._logs: dict[tuple[str, str], PodLog] = {}
+        self._secrets: dict[tuple[str, str], Json] = {}
         self._events: list[tuple[int, str, Json]] = []
         self._version = 1000
         self._oldest = 0
@@ -117,6 +119,11 @@ class KubernetesApi:
     def names(self) -> list[str]:
         """Of all pods."""
         return self._call(lambda: sorted(name for _, name in self._pods))
+
+    @property
+    def secrets(self) -> dict[str, Json]:
+        """All Secrets, by name; each as it was sent."""
+        return self._call(lambda: {name: copy.deepcopy(secret) for (_, name), secret in self._secrets.items()})
 
     def write_log(self, name: str, lines: Iterable[str], namespace: str = "ops", *, end: bool = False) -> None:
         """The container writes lines, each with its time stamp before it; with `end` they are its last."""
@@ -184,6 +191,7 @@ class KubernetesApi:
         app.router.add_patch(f"{pods}/{{name}}", self._patch)
         app.router.add_delete(f"{pods}/{{name}}", self._delete)
         app.router.add_get(f"{pods}/{{name}}/log", self._log)
+        app.router.add_post("/api/v1/namespaces/{namespace}/secrets", self._create_secret)
         self._runner = web.AppRunner(app, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
@@ -257,6 +265,22 @@ class KubernetesApi:
             return _status(409, "AlreadyExists", f"pods {pod['metadata']['name']} already exists")
         return web.json_response(self._put(pod, namespace), status=201)
 
+    async def _create_secret(self, http: web.Request) -> web.StreamResponse:
+        secret = await http.json()
+        key = http.match_info["namespace"], secret["metadata"]["name"]
+        if key in self._secrets:
+            return _status(409, "AlreadyExists", f"secrets {key[1]} already exists")
+        self._secrets[key] = secret
+        self._collect_garbage()
+        return web.json_response(secret, status=201)
+
+    def _collect_garbage(self) -> None:
+        """Of each Secret whose owner is gone, or never was."""
+        living = {pod["metadata"]["uid"] for pod in self._pods.values()}
+        for key, secret in list(self._secrets.items()):
+            if not any(owner["uid"] in living for owner in secret["metadata"].get("ownerReferences", ())):
+                del self._secrets[key]
+
     async def _patch(self, http: web.Request) -> web.StreamResponse:
         key, patch = (http.match_info["namespace"], http.match_info["name"]), await http.json()
         if key not in self._pods:
@@ -327,6 +351,7 @@ class KubernetesApi:
         self._version += 1
         self._logs.pop((namespace, name), None)
         pod = self._pods.pop((namespace, name))
+        self._collect_garbage()
         pod = {**pod, "metadata": {**pod["metadata"], "resourceVersion": str(self._version)}}
         self._notify("DELETED", pod)
         return pod
@@ -393,12 +418,16 @@ def _selects(selector: str, pod: Json) -> bool:
 
 
 def _merge(below: Json, above: Json) -> Json:
+    """A strategic merge patch, as far as it is used here: of a list's members only the deletion, by their name."""
     merged = dict(below)
     for key, value in above.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict) and isinstance(merged.get(key), dict):
             merged[key] = _merge(merged[key], value)
+        elif isinstance(value, list) and any("$patch" in each for each in value):
+            gone = {each["name"] for each in value if each.get("$patch") == "delete"}
+            merged[key] = [each for each in merged.get(key, ()) if each["name"] not in gone]
         else:
             merged[key] = value
     return merged

@@ -9,25 +9,23 @@ nothing else of a cluster. The models are pure; `load_cluster` reads the file. T
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from airloom.errors import ConfigError, Finding, SpecError
+from airloom.spec.cluster_checks import check_cluster
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, join_path, load_document
-from airloom.spec.pod_template import check_pod_template
+from airloom.spec.quantity import Quantity, parse_quantity
 from airloom.spec.section import MAX_INTEGER, Name, Seconds, Section
-
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
-"""A Kubernetes quantity, such as `500m`, `2` or `4Gi`."""
+from airloom.spec.team import NAMESPACE_LENGTH, AirflowSecret, Quota, Secret, Team, list_airflow_secrets
 
 Provider = Literal["generic", "gke", "eks", "eks-karpenter", "eks-auto", "aks"]
 
 DEFAULT_PROFILE = "cpu-small"
-_NAMESPACE_LENGTH = 63
 
 
 class Gpu(Section):
@@ -167,24 +165,6 @@ class OtherCluster(Section):
     """Over the installation's `env`: a server may have another address from here."""
 
 
-class Team(Section):
-    """What holds for one team's stages."""
-
-    namespace: str | None = Field(
-        default=None, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=_NAMESPACE_LENGTH
-    )
-    """Where its pods run. Left out: the installation's `namespace`. Two teams that share one can read each other's
-    Secrets."""
-    serviceAccountName: str | None = None
-    """Of its stages whose profile names none. Left out: the installation's."""
-    secrets: tuple[str, ...] = ()
-    """Beside the installation's `secrets`; where both hold a key, the team's is taken."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Over the installation's `env`."""
-    profiles: tuple[Name, ...] | None = None
-    """The profiles that its pipelines may name by `compute`. Left out: all."""
-
-
 class Cluster(Section):
     """Where the pods of an installation run."""
 
@@ -210,8 +190,9 @@ class Cluster(Section):
     agent, SPIRE) takes it. A stage can then do in the cluster whatever its service account may."""
     env: dict[str, str] = Field(default_factory=dict)
     """Variables of every stage: `AIRLOOM_TRACKING_URI`, `AWS_ENDPOINT_URL`, …"""
-    secrets: tuple[str, ...] = ()
-    """Kubernetes Secrets whose keys become variables of every stage, by reference."""
+    secrets: tuple[Secret, ...] = ()
+    """Names of Kubernetes Secrets whose keys become variables of every stage, and variables whose values Airflow has:
+    `{name, conn_id, field}` or `{name, variable}`. Pods get both by reference; stages as processes get Airflow's."""
     teams: dict[Name, Team] = Field(default_factory=dict)
     """What holds for single teams; one that is not here has the installation's."""
     deferrable: bool = True
@@ -235,10 +216,13 @@ class Cluster(Section):
             those of the stage; and the profile.
 
         Errors:
-            ConfigError: there is no such profile or cluster, or the team may not use it, or its namespace is too long.
+            ConfigError: there is no such profile or cluster, or the team may not use it, or one pod of it asks for more
+                than the team's quota; or its namespace is too long.
         """
         profile = self.profile(compute, team)
-        return self._for_cluster(profile)._for_team(team), profile
+        if team in self.teams and (quota := self.teams[team].quota) is not None:
+            _require_room(quota, profile, f"compute {compute!r}", f"spec.teams.{team}.quota")
+        return self.for_cluster(profile)._for_team(team), profile
 
     def profile(self, name: str, team: str | None = None) -> Profile:
         """
@@ -277,12 +261,20 @@ class Cluster(Section):
         if team in self.teams and (own := self.teams[team].namespace) is not None:
             return own
         namespace = self.namespace.replace("{team}", team.replace("_", "--"))
-        if len(namespace) > _NAMESPACE_LENGTH:
+        if len(namespace) > NAMESPACE_LENGTH:
             raise ConfigError(
                 f"namespace {namespace!r} of team {team!r} has {len(namespace)} characters, and Kubernetes takes "
-                f"{_NAMESPACE_LENGTH}; give spec.teams.{team}.namespace in the cluster file"
+                f"{NAMESPACE_LENGTH}; give spec.teams.{team}.namespace in the cluster file"
             )
         return namespace
+
+    def list_airflow_secrets(self, team: str) -> tuple[AirflowSecret, ...]:
+        """The variables of a team's stages whose values Airflow has."""
+        return list_airflow_secrets(self._for_team(team).secrets)
+
+    def list_kubernetes_secrets(self, team: str) -> tuple[str, ...]:
+        """The Kubernetes Secrets of a team's stages, by their names."""
+        return tuple(each for each in self._for_team(team).secrets if isinstance(each, str))
 
     def list_places(self, teams: Iterable[str]) -> list[tuple[Connection, str]]:
         """Every cluster and namespace that stages of these teams may run in; each once.
@@ -308,7 +300,12 @@ class Cluster(Section):
                               "profile's own image")  # fmt: skip
         return self.images.gpu
 
-    def _for_cluster(self, profile: Profile) -> Cluster:
+    def for_cluster(self, profile: Profile) -> Cluster:
+        """The installation as it is in the cluster that a profile names.
+
+        Errors:
+            ConfigError: there is no such cluster.
+        """
         if profile.cluster is None:
             return self
         if profile.cluster not in self.clusters:
@@ -367,7 +364,7 @@ def _load(path: Path, *stamp: int) -> Cluster:
     except ValidationError as error:
         complaints = build_complaints(ClusterFile, document.data, error.errors(include_url=False))
         raise SpecError(findings=_place(complaints, document)) from error
-    if findings := _place(_check(cluster), document):
+    if findings := _place(check_cluster(cluster), document):
         raise SpecError(findings=findings)
     return cluster
 
@@ -384,37 +381,21 @@ def _place(complaints: Iterable[Complaint], document: Document) -> list[Finding]
     ]
 
 
-def _check(cluster: Cluster) -> Iterator[Complaint]:
-    """What one part of the file says of another."""
-    for name, profile in cluster.profiles.items():
-        place = ("spec", "profiles", name)
-        yield from check_pod_template(profile.podTemplate, (*place, "podTemplate"))
-        if profile.cluster is not None and profile.cluster not in cluster.clusters:
-            yield Complaint((*place, "cluster"), _unknown_cluster(profile.cluster, cluster.clusters), False)
-            continue
-        try:
-            cluster._for_cluster(profile).image(profile)
-        except ConfigError as error:
-            yield Complaint((*place, "gpu"), str(error), True)
-    for name, team in cluster.teams.items():
-        for index, given in enumerate(team.profiles or ()):
-            if given not in cluster.list_profiles():
-                message = f"given {given!r}; the file's profiles are {', '.join(cluster.list_profiles())}"
-                yield Complaint(("spec", "teams", name, "profiles", index), message, False)
-    yield from _check_identity(cluster, ("spec",))
-    for name, other in cluster.clusters.items():
-        yield from _check_identity(other, ("spec", "clusters", name))
+def _require_room(quota: Quota, profile: Profile, what: str, where: str) -> None:
+    """One pod of a profile, with all the memory that it may be given, fits into a quota that is empty.
 
-
-def _check_identity(cluster: Cluster | OtherCluster, place: tuple[str, ...]) -> Iterator[Complaint]:
-    if cluster.workload_identity and cluster.provider == "generic":
-        message = ("a generic cluster has no workload identity that is known here; give its provider, or `secrets`, or "
-                   "mount_api_token: true where an identity broker of its own takes that token")  # fmt: skip
-        yield Complaint((*place, "workload_identity"), message, False)
-    if cluster.mount_api_token and cluster.provider != "generic":
-        message = (f"{cluster.provider} gives pods an identity without the API server's token; give "
-                   "workload_identity: true instead, and bind the service account")  # fmt: skip
-        yield Complaint((*place, "mount_api_token"), message, False)
+    Errors:
+        ConfigError: it does not, and would wait for ever.
+    """
+    whole = profile.gpu.count if profile.gpu and not (profile.gpu.mig or profile.gpu.sharing) else 0
+    asked = {"cpu": profile.cpu, "memory": profile.memory_max or profile.memory, "gpu": str(whole)}
+    for resource, amount in asked.items():
+        limit = getattr(quota, resource)
+        if limit is not None and parse_quantity(amount) > parse_quantity(str(limit)):
+            raise ConfigError(
+                f"a pod of {what} asks for {resource}: {amount}, and {where} of the cluster file gives {limit} in all; "
+                "name a smaller profile in the pipeline file, or raise the quota"
+            )
 
 
 def _unknown_cluster(name: str, clusters: Iterable[str]) -> str:

@@ -29,6 +29,10 @@ PATTERNS = {
     r"^[A-Za-z_][\w.]*$": "give an installed Python package by its import name, such as sklearn",
     r"^[0-9]+$": 'give a model version\'s number, in quotes, such as "3"',
     r"^[A-Za-z_]\w*$": "give a table's name: letters, digits and _",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "give a variable's name: letters, digits and _, such as PGPASSWORD",
+    r"^(uri|login|password|host|port|schema|extra(\.[\w-]+)?)$": (
+        "give what of the connection is meant: password, login, host, port, schema, uri, extra or extra.KEY"
+    ),
     r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$": "give a Kubernetes quantity in quotes, such as '500m', '2' or 4Gi",
     r"^[0-9]g\.[0-9]+gb$": "give a MIG slice, such as 1g.5gb",
     r"^([a-z0-9-]|\{team\})+$": "give a namespace: lower-case letters, digits and -, and {team} for the team's name",

@@ -1,12 +1,19 @@
-"""Kubernetes quantities as numbers. Pure.
+"""Kubernetes quantities, as the cluster file has them, and as numbers. Pure.
 
-Source: Kubernetes' API reference, Quantity; without exponents, which nobody writes.
+Source: Kubernetes' API reference, Quantity; without exponents, which nobody writes, and in a file without the largest
+units, for which no pod asks.
 """
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
+"""A Kubernetes quantity, such as `500m`, `2` or `4Gi`."""
 
 _UNITS = {
     "": Decimal(1),

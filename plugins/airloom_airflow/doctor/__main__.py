@@ -20,7 +20,7 @@ from airloom_airflow.doctor.folders import find_folders
 from airloom_airflow.doctor.installation import check_airflow, check_requirements
 from airloom_airflow.doctor.kubernetes import check_kubernetes
 from airloom_airflow.doctor.notifiers import check_notifiers
-from airloom_airflow.doctor.pipelines import check_executors
+from airloom_airflow.doctor.pipelines import check_executors, check_secrets
 from airloom_airflow.speedups.database import look_into_database
 
 
@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> int:
         yield from check_airflow(settings, started=not options.not_started)
         yield from check_executors(settings)
         yield from check_notifiers(settings, started=not options.not_started)
+        yield from check_secrets(settings, started=not options.not_started)
         if settings.runtime == "kubernetes":
             yield from check_kubernetes(settings, options.kubeconfig, options.context)
 

@@ -6,6 +6,7 @@ RuntimeClass, ResourceQuota, PodSecurity, NamespaceLifecycle); a refusal of anot
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.spec.cluster import Cluster, Profile
 from airloom.spec.quantity import parse_quantity
+from airloom.spec.team import Quota
 from airloom_airflow.doctor.reading import Answer
+from airloom_airflow.pods.quota import find_excess
 
 RIGHTS = (
     ("create", "pods", ""),
@@ -26,6 +29,7 @@ RIGHTS = (
     ("delete", "pods", ""),
     ("patch", "pods", ""),
     ("get", "pods", "log"),
+    ("create", "secrets", ""),
 )
 """Verb, resource, subresource: what helm/team-namespace.yaml grants Airflow in a team's namespace."""
 TEMPLATE = "helm/team-namespace.yaml"
@@ -135,18 +139,54 @@ def explain_trial(answer: Answer, need: Need) -> Diagnosis:
 
 
 def _explain_quota(said: str, need: Need) -> Diagnosis:
-    """`exceeded quota: NAME, requested: a=1,b=2, used: …, limited: a=0,b=4`."""
-    parts = {
-        name: dict(entry.split("=", 1) for entry in text.split(",") if "=" in entry)
-        for name, text in re.findall(r"(requested|limited): (\S+?)(?:, |$)", said)
-    }
-    limited = parts.get("limited", {})
-    for resource, asked in parts.get("requested", {}).items():
-        if resource in limited and parse_quantity(asked) > parse_quantity(limited[resource]):
-            message = f"the quota gives {limited[resource]} of {resource} in all, and one pod asks for {asked}"
-            return wrong("quota", need.where, message, "Ask for less in the profile, or raise the quota.")
+    if excess := find_excess(said, of_zero=True):
+        return wrong("quota", need.where, excess, "Ask for less in the profile, or raise the quota.")
     remedy = "Nothing, if it empties: stages wait for room. Else raise the quota."
     return unchecked("quota", need.where, f"one pod fits into the quota, which is full now: {said}", remedy)
+
+
+def list_rights(needs: Iterable[Need], *, keeps: bool) -> list[tuple[str, str, str]]:
+    """Of `RIGHTS`, those that are used in a namespace.
+
+    Args:
+        needs: of stages that run there.
+        keeps: failed pods are kept for a look.
+    """
+    secrets = any(need.cluster.list_airflow_secrets(need.team) for need in needs)
+    unused = {("create", "secrets", ""): not secrets, ("patch", "pods", ""): not (secrets or keeps)}
+    return [each for each in RIGHTS if not unused.get(each)]
+
+
+def explain_team_quota(answer: Answer, need: Need, quota: Quota) -> Diagnosis:
+    """Of the list of a namespace's ResourceQuotas: whether they are what the cluster file says of the team."""
+    place = f"team {need.team}, namespace {need.namespace}"
+    if not answer.is_success:
+        words = f"whether its quota is that of the cluster file was not told: {answer.message}"
+        return unchecked("quota", place, words, _SEE)
+    found: dict[str, str] = {}
+    whole = [each for each in answer.body.get("items", []) if not {"scopes", "scopeSelector"} & {*each["spec"]}]
+    for each in whole:  # one with scopes is of some pods only
+        for resource, limit in each["spec"].get("hard", {}).items():
+            resource = f"requests.{resource}" if resource in ("cpu", "memory") else resource  # Kubernetes' short names
+            if resource not in found or parse_quantity(limit) < parse_quantity(found[resource]):
+                found[resource] = limit
+    amiss = [
+        f"{resource} is {limit} in the cluster file, and {found.get(resource, 'without a limit')} in the cluster"
+        for resource, limit in quota.hard.items()
+        if resource not in found or parse_quantity(found[resource]) != parse_quantity(limit)
+    ]
+    if not amiss:
+        return right("quota", place, "the namespace's quota is that of the cluster file")
+    return wrong("quota", place, "; ".join(amiss), _build_quota_command(need.namespace, quota, whole))
+
+
+def _build_quota_command(namespace: str, quota: Quota, there: list[Mapping[str, Any]]) -> str:
+    if there:
+        patch = json.dumps({"spec": {"hard": quota.hard}})
+        name = there[0]["metadata"]["name"]
+        return f"kubectl -n {namespace} patch resourcequota {name} --type merge -p '{patch}'"
+    hard = ",".join(f"{resource}={limit}" for resource, limit in quota.hard.items())
+    return f"kubectl -n {namespace} create quota airloom --hard={hard}"
 
 
 def explain_object(answer: Answer, need: Need, kind: str, name: str) -> Diagnosis:

@@ -15,7 +15,7 @@ from airloom.spec.cluster import Cluster, Connection, load_cluster
 from airloom.spec.cluster_pods import check_amounts, place_in_file
 from airloom.spec.plan import find_compute
 from airloom_airflow.doctor import cluster as explaining
-from airloom_airflow.doctor.cluster import RIGHTS, Need, check_addresses
+from airloom_airflow.doctor.cluster import Need, check_addresses
 from airloom_airflow.doctor.pipelines import find_valid
 from airloom_airflow.doctor.reading import ApiServer
 from airloom_airflow.doctor.registry import check_image
@@ -132,14 +132,22 @@ def _check_cluster(
         yield from _check_named(looker, need)
         yield from explaining.explain_nodes(looker.get("/api/v1/nodes"), need)
     for namespace in sorted({need.namespace for need in needs} - lost):
-        yield from _check_rights(server, namespace, keeps=installation.keep_failed_pods)
+        here = [need for need in needs if need.namespace == namespace]
+        yield from _check_rights(server, namespace, here, keeps=installation.keep_failed_pods)
+        yield from _check_quotas(looker, here, installation)
 
 
-def _check_rights(server: ApiServer, namespace: str, *, keeps: bool) -> Iterator[Diagnosis]:
+def _check_quotas(looker: ApiServer, needs: list[Need], installation: Cluster) -> Iterator[Diagnosis]:
+    """Of the teams that have one in the cluster file; each team once."""
+    for need in {need.team: need for need in needs}.values():
+        if need.team in installation.teams and (quota := installation.teams[need.team].quota) is not None:
+            answer = looker.get(f"/api/v1/namespaces/{need.namespace}/resourcequotas")
+            yield explaining.explain_team_quota(answer, need, quota)
+
+
+def _check_rights(server: ApiServer, namespace: str, needs: list[Need], *, keeps: bool) -> Iterator[Diagnosis]:
     amiss = False
-    for verb, resource, subresource in RIGHTS:
-        if verb == "patch" and not keeps:
-            continue  # only where failed pods are kept for a look
+    for verb, resource, subresource in explaining.list_rights(needs, keeps=keeps):
         what = f"{resource}/{subresource}" if subresource else resource
         found = explaining.explain_right(server.may(namespace, verb, resource, subresource), namespace, verb, what)
         if found is not None:
@@ -152,7 +160,7 @@ def _check_rights(server: ApiServer, namespace: str, *, keeps: bool) -> Iterator
 def _check_named(looker: ApiServer, need: Need) -> Iterator[Diagnosis]:
     """Secrets, image pull Secrets, queues and claims that are named; each by the looker's account."""
     core = f"/api/v1/namespaces/{need.namespace}"
-    for secret in dict.fromkeys((*need.cluster.secrets, *need.profile.imagePullSecrets)):
+    for secret in dict.fromkeys((*need.cluster.list_kubernetes_secrets(need.team), *need.profile.imagePullSecrets)):
         answer = looker.get(f"{core}/secrets/{secret}", metadata_only=True)
         yield explaining.explain_object(answer, need, "Secret", secret)
     if need.profile.queue:

@@ -1,17 +1,19 @@
-"""What pipeline files ask of Airflow itself: pools and executors that it must have."""
+"""What pipeline files ask of Airflow itself: pools, executors and secrets that it must have."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from airloom.diagnosis import Diagnosis, right, wrong
-from airloom.errors import SpecError
+from airloom.diagnosis import Diagnosis, right, unchecked, wrong
+from airloom.errors import AirloomError, ConfigError, SpecError
 from airloom.settings import Settings
 from airloom.spec import Pipeline, find_pipeline_files, load_pipeline
+from airloom.spec.cluster import load_cluster
 from airloom.spec.loader import place_complaints
 from airloom_airflow.dag_factory.executors import find_unknown_executors, list_executors
 from airloom_airflow.doctor.folders import find_folders
+from airloom_airflow.stage_secrets import load_secrets
 
 
 def find_valid(settings: Settings) -> Iterator[tuple[Path, Pipeline]]:
@@ -65,6 +67,38 @@ def check_pools(settings: Settings, known: Collection[str]) -> Iterator[Diagnosi
                     "For the embedded Airflow: `airloom airflow pools set …`."
                 )
                 yield wrong("pools", where, f"there is no pool {pool}; there are: {', '.join(sorted(known))}", remedy)
+
+
+def check_secrets(settings: Settings, *, started: bool) -> Iterator[Diagnosis]:
+    """Whether Airflow has the connections and variables that `secrets` of the cluster file gives to stages.
+
+    Args:
+        settings: the installation.
+        started: False: Airflow is the embedded one, and has no database yet that they could be in.
+    """
+    if settings.cluster_file is None:
+        return
+    try:
+        cluster = load_cluster(settings.cluster_file)
+    except SpecError as error:
+        if settings.runtime != "kubernetes":  # there its mistakes are told with the cluster
+            remedy = f"Mend the file; `airloom validate {settings.cluster_file}` checks it."
+            yield wrong("cluster file", str(settings.cluster_file), str(error), remedy)
+        return
+    teams = {pipeline.metadata.team for _, pipeline in find_valid(settings)}
+    for secret in dict.fromkeys(each for team in sorted(teams) for each in cluster.list_airflow_secrets(team)):
+        where = f"{settings.cluster_file}: {secret.name}"
+        try:
+            load_secrets([secret])
+        except AirloomError as error:
+            remedy = "Add it to Airflow or its secrets backend, or mend `secrets` of the cluster file."
+            if started or isinstance(error, ConfigError):
+                yield wrong("secrets", where, str(error), remedy)
+            else:
+                message = f"{secret.source} is in no backend, and Airflow's database is not made yet"
+                yield unchecked("secrets", where, message, "Run `airloom up`, then this again.")
+        else:
+            yield right("secrets", where, f"Airflow has {secret.source}")
 
 
 def read_pools() -> set[str]:

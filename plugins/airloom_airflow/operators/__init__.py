@@ -1,6 +1,6 @@
 """Operators: a stage as a process (`stage_subprocess`) or a pod (`stage_pod`), which stage it is (`stage_name`), what
 it gets (`stage_context`), what it answers (`stage_result`), the links to its artifacts in the web UI
-(`artifact_link`), and what of it is masked in its log (`secret_masks`).
+(`artifact_link`), and what of it is masked in its log (`stage_secrets` beside this package).
 
 `dag_factory` builds them. DAG files written by hand import them from here, each loaded where it is used, together with
 `load_stage` (`stage_from_file`). Not here: what a stage does (`airloom.stages`, in another environment).

@@ -1,7 +1,8 @@
 """Takes away pods that nobody waits for any more: what a lost worker, a deleted run or a kept failure left.
 
 Every pod ends by itself (activeDeadlineSeconds); this is for those that would run on, or lie about, until then. It
-looks at its own installation's pods alone: of another's, this Airflow knows nothing.
+looks at its own installation's pods alone: of another's, this Airflow knows nothing. A pod's own Secret goes with it,
+and was never without it (`pods.pod.SECRET_GATE`).
 """
 
 from __future__ import annotations

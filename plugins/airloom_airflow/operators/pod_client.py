@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubernetes.client import CoreV1Api, V1Pod  # type: ignore[import-untyped]
@@ -20,7 +20,9 @@ from urllib3.exceptions import HTTPError
 
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
-from airloom_airflow.pods.pod import CONTAINER, TASK_INSTANCE_LABEL
+from airloom_airflow.pods.pod import CONTAINER, SECRET_ANNOTATION, SECRET_GATE, TASK_INSTANCE_LABEL
+from airloom_airflow.pods.quota import find_excess
+from airloom_airflow.pods.secret import build_secret
 from airloom_airflow.triggers.pod_log import LONGEST_LINE, LogPosition, split_lines
 from airloom_airflow.triggers.pod_watch import PodPlace
 
@@ -39,6 +41,8 @@ _TIMEOUT_SECONDS = (5, 30)
 """To connect, to answer."""
 _CHUNK_BYTES = 65536
 """Of a log, held at once."""
+
+_SECRET_REFUSED = "its secret was refused (Airflow's account needs the rights of helm/team-namespace.yaml)"
 
 _Answer = TypeVar("_Answer")
 
@@ -106,6 +110,37 @@ class PodClient:
             if time.monotonic() > deadline:
                 raise UnavailableError(f"a former pod {metadata.name} does not go away")
             time.sleep(_PAUSE_SECONDS)
+
+    def give_secret(self, pod: V1Pod, values: Mapping[str, str]) -> None:
+        """Make the Secret that a pod of ours is held for, and let the pod go on. Quiet where either is done already, or
+        the pod is gone: whoever waits for it will know.
+
+        Errors:
+            QuotaExceededError, ConfigError: the Secret, or the change of the pod, was refused; the pod is deleted.
+            UnavailableError: the API server is away; the pod stays, held, for a later try to delete.
+        """
+        metadata = pod.metadata
+        secret = build_secret(metadata.to_dict(), metadata.annotations[SECRET_ANNOTATION], values)
+        freed = {
+            "metadata": {"uid": metadata.uid},
+            "spec": {"schedulingGates": [{"name": SECRET_GATE, "$patch": "delete"}]},
+        }
+        # Answers are not decoded, for the client logs what it decodes (level DEBUG), and a Secret's has its values.
+        steps: tuple[Callable[[CoreV1Api], object], ...] = (
+            lambda api: api.create_namespaced_secret(
+                metadata.namespace, secret, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS).data,
+            lambda api: api.patch_namespaced_pod(
+                metadata.name, metadata.namespace, freed, _preload_content=False,
+                _request_timeout=_TIMEOUT_SECONDS).data,
+        )  # fmt: skip
+        for step in steps:
+            try:
+                self._patiently("give its secret to", metadata.name, step)
+            except ApiException as error:
+                if error.status in (404, 409):
+                    continue
+                self.delete(self.find_place(pod), 0)
+                raise _translate(error, metadata, _SECRET_REFUSED) from error
 
     def read(self, place: PodPlace) -> dict[str, Any] | None:
         """The pod as the API server has it; None where it is gone.
@@ -270,10 +305,12 @@ def _read_words(error: ApiException) -> str:
     return str(error.reason)
 
 
-def _translate(error: ApiException, metadata: Any) -> Exception:
+def _translate(error: ApiException, metadata: Any, what: str = "it was refused") -> Exception:
     """The API server refused a pod: for good where it is not a pod or may not be one, else for now."""
     words = _read_words(error)
-    message = f"pod {metadata.name} was refused in namespace {metadata.namespace}: {words}"
+    message = f"pod {metadata.name}: {what} in namespace {metadata.namespace}: {words}"
     if error.status == 403 and "exceeded quota" in words:
+        if excess := find_excess(words, of_zero=False):
+            return ConfigError(f"{message}: {excess}; ask for less in the profile, or raise the quota")
         return QuotaExceededError(message)
     return ConfigError(message) if error.status in _PERMANENT else UnavailableError(message)

@@ -68,6 +68,7 @@ def build_request(
         map_index=find_map_index(ti),
         try_number=ti.try_number,
         max_tries=ti.max_tries,
+        attempt=stage.attempt,
         task_instance=str(ti.id),
         arguments=("fused",) if shared else (stage.stage, "--pointer", TERMINATION_LOG),
         environ={

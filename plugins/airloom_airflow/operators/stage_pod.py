@@ -43,7 +43,6 @@ from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
-from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_name import find_stage, require_shared_prefix
 from airloom_airflow.operators.stage_result import UnreadResultError, load_result, wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
@@ -52,6 +51,7 @@ from airloom_airflow.pods.pod import (
     HOLDER_ANNOTATION,
     KEPT_LABEL,
     MAX_TRIES_ANNOTATION,
+    SECRET_GATE,
     TASK_INSTANCE_LABEL,
     build_pod,
     build_selector,
@@ -60,6 +60,7 @@ from airloom_airflow.pods.schema import require_valid_pod
 from airloom_airflow.pods.state import PodState, read_state
 from airloom_airflow.public_names import AirflowException
 from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
+from airloom_airflow.stage_secrets import keep_masked, load_secrets, mask_secrets
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place, write_log
 
@@ -207,10 +208,12 @@ class StagePodOperator(KubernetesPodOperator):
                         launch=asdict(launch),
                         stage=self.stage,
                         shared=self._shared,
+                        secrets=[secret.model_dump(exclude_unset=True) for secret in self._secrets],
                     ),
                     method_name="resume",
                 )
             if state is None:
+                keep_masked(self._secrets)
                 state = asyncio.run(follow_pod(place, limits, write_log, self.stage, shared=self._shared))
             answer = self._finish(context, place, state, launch)
             if not isinstance(answer, Launch):
@@ -304,6 +307,7 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _start(self, context: Context, launch: Launch) -> PodPlace:
         """Make the pod, or find that it is made already."""
+        secrets = load_secrets(self._secrets)
         pod = self._build(context, launch)
         self._callbacks.call("on_pod_manifest_created", context, pod_request=pod)
         self._making = pod
@@ -317,6 +321,8 @@ class StagePodOperator(KubernetesPodOperator):
             self._pods.delete(place)
             raise AirflowException("the task was ended from outside")
         self.log.info("Pod %s/%s (%s)", place.namespace, place.name, place.uid)
+        if _is_held(made):
+            self._pods.give_secret(made, secrets)
         self._callbacks.call("on_pod_creation", context, pod=made)
         return place
 
@@ -354,7 +360,9 @@ class StagePodOperator(KubernetesPodOperator):
         if ti.try_number < 2 and self.group[0] == self.stage:
             return None
         ours = find_pods(self._pods, self._cluster.namespace, self._settings.installation, ti)
-        found = ours[-1] if ours and not was_cleared(ours[-1], self.stage, ti.max_tries) else None
+        last = ours[-1] if ours else None
+        goes_on = last and not _is_held(last) and not was_cleared(last, self.stage, ti.max_tries)
+        found = last if goes_on else None
         for pod in ours:
             if pod is not found:
                 self._pods.delete(self._pods.find_place(pod))
@@ -404,6 +412,7 @@ class StagePodOperator(KubernetesPodOperator):
         self._cluster, self._profile = load_cluster(self._settings.cluster_file).for_stage(
             self.pipeline.metadata.team, self._compute
         )
+        self._secrets = self._cluster.list_airflow_secrets(self.pipeline.metadata.team)
         self.deferrable = self._cluster.deferrable
 
     def _connect(self, context: Context) -> None:
@@ -416,6 +425,11 @@ class StagePodOperator(KubernetesPodOperator):
 
     def _open_client(self) -> Any:
         return KubernetesHook(**build_hook_arguments(self._cluster.connection)).core_v1_client
+
+
+def _is_held(pod: V1Pod) -> bool:
+    """It waits for its Secret, which whoever made it was to make, and did not: it has not begun, and never will."""
+    return any(gate.name == SECRET_GATE for gate in pod.spec.scheduling_gates or ())
 
 
 @functools.cache

@@ -18,15 +18,17 @@ from airflow.sdk import BaseOperator
 from airloom.errors import AirloomError, ConfigError
 from airloom.protocol.context import StageContext
 from airloom.protocol.result import ResultPointer
-from airloom.settings import load_settings
+from airloom.settings import Settings, load_settings
+from airloom.spec.cluster import load_cluster
 from airloom.spec.pipeline import Pipeline
+from airloom.spec.team import build_masked_variables
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
 from airloom_airflow.operators.attempt import build_attempt
 from airloom_airflow.operators.failures import translated_for_airflow
-from airloom_airflow.operators.secret_masks import mask_secrets
 from airloom_airflow.operators.stage_context import build_stage_context
 from airloom_airflow.operators.stage_name import find_stage
 from airloom_airflow.operators.stage_result import load_result
+from airloom_airflow.stage_secrets import load_secrets, mask_secrets
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -77,7 +79,7 @@ class StageSubprocessOperator(BaseOperator):
         stage_context = stage_context.model_copy(update={"attempt": build_attempt()})
         with translated_for_airflow():
             try:
-                pointer = self._launch(stage_context, settings.stage_host)
+                pointer = self._launch(stage_context, settings.stage_host, self._load_secrets(settings))
             except AirloomError as error:
                 self._keep_links(getattr(error, "pointer", None), settings.artifacts_uri)
                 raise
@@ -90,7 +92,17 @@ class StageSubprocessOperator(BaseOperator):
             self._running = False
             raise KeyboardInterrupt("the task was ended from outside")
 
-    def _launch(self, stage_context: StageContext, host: Path | None) -> ResultPointer:
+    def _load_secrets(self, settings: Settings) -> dict[str, str]:
+        """The variables whose values Airflow has, as the cluster file names them, where the installation has one."""
+        if settings.cluster_file is None:
+            return {}
+        cluster, team = load_cluster(settings.cluster_file), self.pipeline.metadata.team
+        if names := cluster.list_kubernetes_secrets(team):
+            self.log.warning("This stage is a process: it gets nothing of the Kubernetes Secrets %s.", ", ".join(names))
+        secrets = cluster.list_airflow_secrets(team)
+        return {**load_secrets(secrets), **build_masked_variables(secrets)}
+
+    def _launch(self, stage_context: StageContext, host: Path | None, secrets: Mapping[str, str]) -> ResultPointer:
         from airloom.protocol.launch import launch_stage
 
         if threading.current_thread() is threading.main_thread():
@@ -102,7 +114,7 @@ class StageSubprocessOperator(BaseOperator):
                 stage_context,
                 python=require_stage_python(os.environ),
                 host=host,
-                environ=build_stage_environ(os.environ),
+                environ={**build_stage_environ(os.environ), **secrets},
                 log=self.log.info,
                 cpu_threads=int(os.environ.get("AIRLOOM_STAGE_CPU_THREADS", "1")),
             )

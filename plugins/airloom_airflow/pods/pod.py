@@ -17,6 +17,7 @@ from airloom.errors import ConfigError
 from airloom.protocol.launch import build_environ
 from airloom.spec.cluster import Cluster, Profile
 from airloom.spec.quantity import parse_quantity
+from airloom.spec.team import build_masked_variables
 from airloom_airflow.pods.providers import Capacity, Placement, build_identity_labels, build_placement
 
 CONTAINER = "stage"
@@ -42,6 +43,11 @@ HOLDER_ANNOTATION = "airloom.io/held-by-"
 """And a stage's name, on a pod that another try or task has made: which try of the stage waits for it now."""
 STAGES_ANNOTATION = "airloom.io/stages"
 """The tasks whose stages run in the pod, in their order: a task's id is its stage's name in a pipeline's own DAGs."""
+SECRET_ANNOTATION = "airloom.io/secret"
+"""On a pod with secrets of Airflow's: the Kubernetes Secret, owned by the pod, that has their values."""
+SECRET_GATE = "airloom.io/secret"
+"""Scheduling gate of such a pod, until that Secret is there: so it has an owner from its beginning, and goes with it.
+Airflow may not list Secrets, so nobody could tidy up one that a dying process left without."""
 TASK_INSTANCE_LABEL = "airloom.io/task-instance"
 """Airflow's id of one try."""
 TERMINATION_LOG = "/dev/termination-log"
@@ -63,6 +69,7 @@ class PodRequest:
         task_ids: of the tasks whose stages run in the pod one after the other, where they are more than one.
         launch: how many pods this try has had before.
         max_tries: see `MAX_TRIES_ANNOTATION`.
+        attempt: see `airloom_airflow.operators.attempt`; no two pods have the same.
         arguments: of `python -m airloom.stages`, which is the image's entrypoint.
         environ: variables beside the installation's.
         memory: in place of the profile's.
@@ -81,6 +88,7 @@ class PodRequest:
     task_instance: str
     arguments: tuple[str, ...]
     max_tries: int = 0
+    attempt: int = 0
     environ: Mapping[str, str] = field(default_factory=dict)
     task_ids: tuple[str, ...] = ()
     launch: int = 0
@@ -102,6 +110,11 @@ class PodRequest:
         """The pod's: the same request always has the same, so that it is made once."""
         words = re.sub(r"[^a-z0-9]+", "-", f"{self.pipeline}-{self.stage}".lower()).strip("-")[:36].rstrip("-")
         return f"{words}-{self.task[:12]}-{self.try_number}-{self.launch}"
+
+    @property
+    def secret_name(self) -> str:
+        """Its Secret's: of a name of its own, since that of a former pod with this name may still be about to go."""
+        return f"{self.name}-{self.attempt}"
 
 
 def digest_group(installation: str, dag_id: str, run_id: str) -> str:
@@ -145,6 +158,7 @@ def build_pod(cluster: Cluster, profile: Profile, request: PodRequest) -> dict[s
                 "enableServiceLinks": False,
                 "imagePullSecrets": [{"name": name} for name in profile.imagePullSecrets],
                 "resourceClaims": [dict(claim) for claim in profile.resourceClaims],
+                "schedulingGates": [{"name": SECRET_GATE}] if cluster.list_airflow_secrets(request.team) else [],
                 # Kubernetes counts from the kubelet's acceptance, so pulling is in it; ours are told by name before.
                 "activeDeadlineSeconds": math.ceil(
                     profile.limits.running_seconds * max(1, len(request.task_ids)) + profile.limits.pulling_seconds + 60
@@ -199,6 +213,7 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
             "airloom.io/try-number": str(request.try_number),
             MAX_TRIES_ANNOTATION + request.stage: str(request.max_tries),
             STAGES_ANNOTATION: " ".join(request.task_ids or (request.task_id,)),
+            **({SECRET_ANNOTATION: request.secret_name} if cluster.list_airflow_secrets(request.team) else {}),
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
             "karpenter.sh/do-not-disrupt": "true",
         },
@@ -207,11 +222,15 @@ def _build_metadata(cluster: Cluster, profile: Profile, request: PodRequest) -> 
 
 def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, placement: Placement) -> dict[str, Any]:
     own = {"HOME": "/tmp", "AIRLOOM_HOME": "/tmp/airloom"}  # the pod's
+    secrets = cluster.list_airflow_secrets(request.team)
     environ = {
         **build_environ(own, cpu_threads=max(1, math.ceil(parse_quantity(profile.cpu)))),
         **request.environ,
         **cluster.env,
+        **build_masked_variables(secrets),
     }
+    for secret in secrets:
+        environ.pop(secret.name, None)
     for name, value in environ.items():
         if len(value.encode()) > _CONTEXT_LIMIT_BYTES:
             raise ConfigError(
@@ -237,9 +256,16 @@ def _build_container(cluster: Cluster, profile: Profile, request: PodRequest, pl
             "args": list(request.arguments),
             "env": [
                 *({"name": name, "value": value} for name, value in environ.items()),
+                *(
+                    {
+                        "name": secret.name,
+                        "valueFrom": {"secretKeyRef": {"name": request.secret_name, "key": secret.name}},
+                    }
+                    for secret in secrets
+                ),
                 {"name": "AIRLOOM_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             ],
-            "envFrom": [{"secretRef": {"name": name}} for name in cluster.secrets],
+            "envFrom": [{"secretRef": {"name": name}} for name in cluster.list_kubernetes_secrets(request.team)],
             "resources": _drop_empty(
                 {
                     "requests": requests,

@@ -113,7 +113,8 @@ def find_ungated(pod: Mapping[str, Any]) -> datetime | None:
 
     Kubernetes keeps no time for it: the condition PodScheduled stays False from its creation on, and so does its
     lastTransitionTime. But the gates' going changes the spec (`metadata.generation`; Kueue leaves its labels too), and
-    whoever let it go has an entry in `managedFields` where it changed anything else, as Kueue does.
+    whoever let it go has an entry in `managedFields` where it changed anything else, as Kueue does. What was written
+    once the pod had its node does not count: its gates had gone by then.
     """
     if is_gated(pod) or not was_gated(pod):
         return None
@@ -123,7 +124,9 @@ def find_ungated(pod: Mapping[str, Any]) -> datetime | None:
         for entry in pod["metadata"].get("managedFields", ())
         if not entry.get("subresource") and entry.get("time")
     ]
-    return max((time for time in times if time > created), default=None)
+    scheduled = _find_scheduled(pod)
+    taken = datetime.fromisoformat(scheduled["lastTransitionTime"]) if scheduled.get("status") == "True" else None
+    return max((time for time in times if created < time and (taken is None or time <= taken)), default=None)
 
 
 def was_gated(pod: Mapping[str, Any]) -> bool:

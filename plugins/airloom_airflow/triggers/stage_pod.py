@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import structlog
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 from airloom.spec.cluster import Connection, Limits
+from airloom.spec.team import AirflowSecret
 from airloom_airflow.pods.state import PodState
+from airloom_airflow.stage_secrets import keep_masked
 from airloom_airflow.triggers.pod_kill import WaitingTask, end_pod
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 
@@ -40,6 +43,7 @@ class StagePodTrigger(BaseTrigger):
         limits: how long each phase may take.
         stage: that is waited for.
         shared: the pod runs others too.
+        secrets: of the stage's, those whose values Airflow has, as the cluster file names them.
         launch: what the operator wants back: its count of pods, losses, memory.
 
     Killed by a person (mark as failed, clear), it deletes its pod. A triggerer that goes down, or to which Airflow
@@ -48,21 +52,30 @@ class StagePodTrigger(BaseTrigger):
     """
 
     def __init__(
-        self, *, place: dict[str, Any], limits: dict[str, Any], launch: dict[str, Any], stage: str, shared: bool
+        self,
+        *,
+        place: dict[str, Any],
+        limits: dict[str, Any],
+        launch: dict[str, Any],
+        stage: str,
+        shared: bool,
+        secrets: Sequence[dict[str, str]] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.place, self.limits, self.launch = place, limits, launch
-        self.stage, self.shared = stage, shared
+        self.stage, self.shared, self.secrets = stage, shared, secrets
         self._cancelled = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         path = f"{type(self).__module__}.{type(self).__qualname__}"
-        names = ("place", "limits", "launch", "stage", "shared")
+        names = ("place", "limits", "launch", "stage", "shared", "secrets")
         return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         place, limits = load_place(self.place), Limits(**self.limits)
         try:
+            if self.secrets:
+                await sync_to_async(keep_masked)([AirflowSecret(**secret) for secret in self.secrets])
             state = await follow_pod(place, limits, write_log, self.stage, shared=self.shared)
         except asyncio.CancelledError:
             self._cancelled = True

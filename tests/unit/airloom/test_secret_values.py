@@ -11,6 +11,12 @@ from airloom.secret_values import find_secret_values
 from airloom.stages.secrets import Redactor
 
 
+def test_what_whoever_starts_a_stage_names_is_a_secret_whatever_its_own_name() -> None:
+    environ = {"WAREHOUSE": "correct horse", "PGHOST": "db.example", "AIRLOOM_MASKED_VARIABLES": "WAREHOUSE ABSENT"}
+    assert find_secret_values(environ) == {"correct horse", "correct%20horse"}
+    assert Redactor(environ).redact("correct horse at db.example") == "*** at db.example"
+
+
 @pytest.mark.parametrize(
     "name",
     [

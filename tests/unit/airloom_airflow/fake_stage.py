@@ -6,9 +6,9 @@ was started with. `behaviour.<stage>` is one of
 `permanent`, `transient`, `lost`, `hang` (tells its process id in `pid_file` and waits), `memory` (takes
 `megabytes`), `lines` (writes so many numbered lines at once), `wait` (writes numbered lines until `gate_file` is
 there), `silent` (ends without an answer) and `forged` (answers with a digest that its result has not); else it succeeds
-with `facts.<stage>` and `links.<stage>`. `errors.<stage>` is the name of a failure's error. What it was told goes to
-`told_file`. Its result, and the file that it waits for, may lie in a bucket that anybody may read and write, at
-`AWS_ENDPOINT_URL`.
+with `facts.<stage>` and `links.<stage>`. `writes.<stage>` names a variable whose value it writes, masking nothing, as
+native code would. `errors.<stage>` is the name of a failure's error. What it was told goes to `told_file`. Its
+result, and the file that it waits for, may lie in a bucket that anybody may read and write, at `AWS_ENDPOINT_URL`.
 """
 
 import hashlib
@@ -69,6 +69,11 @@ def find_instructions(context: dict) -> dict:
     return json.loads(lying) if lying else given
 
 
+def write_variable(name: str | None) -> None:
+    if name:
+        print(f"{name} is {os.environ[name]}")
+
+
 def main(argv: list[str]) -> int:
     stage = argv[argv.index("airloom.stages") + 1]
     told = Path(argv[argv.index("--context") + 1]).read_text() if "--context" in argv else None
@@ -76,6 +81,7 @@ def main(argv: list[str]) -> int:
     params = find_instructions(context)
     behaviour = params.get("behaviour", {}).get(stage, "succeed")
     print(f"fake {stage}: {behaviour}")
+    write_variable(params.get("writes", {}).get(stage))
     if "told_file" in params:
         Path(params["told_file"]).write_text(json.dumps({"context": context, "environ": sorted(os.environ)}))
     if behaviour == "lost":

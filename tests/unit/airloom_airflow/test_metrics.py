@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -37,6 +38,13 @@ from airloom_airflow import metrics
 metrics.count("airloom.pod.lost", namespace="ops", stage="train")
 metrics.time("airloom.pod.queueing", 1.5, namespace="ops", stage="train")
 metrics.time("airloom.watch.lag", -0.5, namespace="ops")
+"""
+SEND_ALL = """
+from typing import get_args
+for name in get_args(metrics.Count):
+    metrics.count(name, namespace="ops", stage="train")
+for name in get_args(metrics.Time):
+    metrics.time(name, 1.5, namespace="ops", stage="train")
 """
 
 
@@ -99,6 +107,49 @@ def test_a_collector_of_opentelemetry_gets_what_a_triggerer_and_a_task_send(trig
         assert collector.points["airflow.airloom.pod.lost"] == (1, tags)
         assert collector.points["airflow.airloom.pod.queueing"] == (1500, tags)
         assert collector.points["airflow.airloom.watch.lag"] == (0, {"namespace": "ops"})
+
+
+class StatsdReceiver:
+    """Takes metrics by UDP, as a StatsD server does."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = str(self._socket.getsockname()[1])
+
+    def __enter__(self) -> StatsdReceiver:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+    def read(self, count: int) -> list[str]:
+        """So many metrics as they came, `name:value|kind`, but for Airflow's own."""
+        found: list[str] = []
+        self._socket.settimeout(30)
+        while len(found) < count:
+            found += [line for line in self._socket.recv(65536).decode().splitlines() if "airloom." in line]
+        return found
+
+
+@pytest.mark.parametrize("triggerer", [True, False])
+def test_a_statsd_server_gets_every_metric_that_a_triggerer_and_a_task_send(triggerer: bool) -> None:
+    counts, times = get_args(metrics.Count), get_args(metrics.Time)
+    with StatsdReceiver() as receiver:
+        settings = {
+            "AIRFLOW__METRICS__STATSD_ON": "True",
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": receiver.port,
+        }
+        program = SEND.format(triggerer=triggerer) + SEND_ALL
+        subprocess.run([sys.executable, "-c", program], env=os.environ | settings, check=True)
+        first, *more = receiver.read(3 + len(counts) + len(times))
+    assert first == "airflow.airloom.pod.lost:1|c"
+    assert more[:2] == ["airflow.airloom.pod.queueing:1500.000000|ms", "airflow.airloom.watch.lag:0.000000|ms"]
+    assert more[2:] == [
+        *(f"airflow.{name}:1|c" for name in counts),
+        *(f"airflow.{name}:1500.000000|ms" for name in times),
+    ]
 
 
 def test_the_docstring_names_every_metric() -> None:

@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
     )
     (tmp_path / "plugins/pyproject.toml").write_text(
         '[project]\nname = "airloom-airflow"\ndependencies = ["airloom"]\n'
-        "optional-dependencies = {celery = [], postgres = [], amazon = []}\n"
+        "optional-dependencies = {celery = [], postgres = [], amazon = [], statsd = []}\n"
     )
     (tmp_path / "tests/requirements.in").write_text("pytest>=8  # tests\n")
     (tmp_path / "requirements.txt").write_text(f"rich==14.1 \\\n    {HASH}\n")

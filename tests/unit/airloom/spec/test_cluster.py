@@ -68,6 +68,48 @@ def test_a_team_has_its_own_over_the_installations() -> None:
     assert (other.serviceAccountName, other.secrets, other.env) == ("airloom-stage", ("s3",), {"A": "all", "B": "all"})
 
 
+def test_a_teams_secret_of_airflow_goes_before_the_installations_of_that_name() -> None:
+    cluster = build(
+        secrets=["s3", {"name": "PGPASSWORD", "conn_id": "warehouse"}, {"name": "HF_TOKEN", "variable": "hf"}],
+        teams={"ops": {"secrets": ["own", {"name": "PGPASSWORD", "conn_id": "ops", "field": "extra.key"}]}},
+    )
+    assert cluster.list_kubernetes_secrets("ops") == ("s3", "own")
+    password, token = cluster.list_airflow_secrets("ops")
+    assert (password.source, token.source) == ("extra.key of Airflow connection 'ops'", "Airflow variable 'hf'")
+    ops, _ = cluster.for_stage("ops", "cpu-small")
+    assert ops.list_airflow_secrets("ops") == (password, token)
+    assert [each.conn_id for each in cluster.list_airflow_secrets("research")] == ["warehouse", None]
+
+
+@pytest.mark.parametrize(
+    ("quota", "words"),
+    [
+        ({"cpu": "3"}, "asks for cpu: 4, and spec.teams.ops.quota of the cluster file gives 3 in all"),
+        ({"memory": "10Gi"}, "asks for memory: 16Gi"),
+        ({"gpu": 0}, "asks for gpu: 1"),
+    ],
+)
+def test_a_pod_that_is_larger_than_its_teams_quota_is_refused_and_does_not_wait(
+    quota: dict[str, Any], words: str
+) -> None:
+    profile = {"cpu": "4", "memory": "8Gi", "memory_max": "16Gi", "gpu": {"count": 1}}
+    cluster = build(profiles={"big": profile}, teams={"ops": {"quota": quota}})
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        cluster.for_stage("ops", "big")
+    cluster.for_stage("research", "big")
+
+
+def test_a_teams_quota_is_a_resource_quota_of_kubernetes() -> None:
+    team = build(teams={"ops": {"quota": {"pods": 20, "cpu": "64", "memory": "256Gi", "gpu": 4}}}).teams["ops"]
+    assert team.quota is not None
+    assert team.quota.hard == {
+        "pods": "20",
+        "requests.cpu": "64",
+        "requests.memory": "256Gi",
+        "requests.nvidia.com/gpu": "4",
+    }
+
+
 def test_a_profile_may_name_another_cluster_and_its_provider() -> None:
     cluster = build(
         provider="eks",
@@ -160,6 +202,42 @@ def test_only_the_installations_own_cluster_is_reached_from_within() -> None:
         (
             "  provider: gke\n  mount_api_token: true\n",
             "6:20: spec.mount_api_token: gke gives pods an identity without the API server's token",
+        ),
+        (
+            "  secrets: [{name: PGPASSWORD}]\n",
+            "5:13: spec.secrets.0: give conn_id, an Airflow connection, or variable, an Airflow variable: one",
+        ),
+        (
+            "  secrets: [{name: T, variable: t, field: uri}]\n",
+            "5:13: spec.secrets.0: field is of a connection, and a variable has none",
+        ),
+        (
+            "  secrets: [{name: PG-PASS, conn_id: w}]\n",
+            "5:20: spec.secrets.0.name: given 'PG-PASS'; give a variable's name",
+        ),
+        (
+            "  secrets: [{name: P, conn_id: w, field: passwort}]\n",
+            "5:42: spec.secrets.0.field: given 'passwort'; give what of the connection is meant",
+        ),
+        (
+            "  secrets: [{name: P, conn_id: w}, {name: P, variable: p}]\n",
+            "5:43: spec.secrets.1.name: P is in `secrets` twice; keep one of them",
+        ),
+        (
+            "  env: {P: plain}\n  teams:\n    ops: {secrets: [{name: P, conn_id: w}]}\n",
+            "7:28: spec.teams.ops.secrets.0.name: P is in `env` too; keep one of them",
+        ),
+        (
+            "  namespace: stages\n  teams:\n    ops: {quota: {pods: 2}}\n",
+            "7:11: spec.teams.ops.quota: a quota is its namespace's, and stages is that of other teams too (all that",
+        ),
+        (
+            "  teams:\n    ops: {namespace: x, quota: {pods: 2}}\n    own: {namespace: x}\n",
+            "6:25: spec.teams.ops.quota: a quota is its namespace's, and x is that of other teams too (own)",
+        ),
+        (
+            "  teams:\n    ops: {quota: {}}\n",
+            "6:11: spec.teams.ops.quota: a quota of nothing",
         ),
         (
             "  clusters:\n    farm:\n      connection: {conn_id: farm}\n      workload_identity: true\n",

@@ -69,7 +69,7 @@ class World:
 
     def settings(self) -> Settings:
         pipeline = self.folder / "pipelines" / "ops" / "p.yaml"
-        pipeline.parent.mkdir(parents=True)
+        pipeline.parent.mkdir(parents=True, exist_ok=True)
         pipeline.write_text(yaml.safe_dump(self.pipeline))
         file = self.folder / "cluster.yaml"
         file.write_text(yaml.safe_dump({"apiVersion": "airloom.io/v1", "kind": "Cluster", "spec": self.cluster}))
@@ -207,8 +207,39 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str]] = {
             f"may not {each[0]} {'/'.join(filter(None, each[1:]))}",
         )
         for each in RIGHTS
-        if each[0] != "patch"
+        if each[0] != "patch" and each[1] != "secrets"
     },
+    "quota that the cluster lacks": (
+        lambda w: w.cluster.update(teams={"ops": {"quota": {"pods": 20, "gpu": 4}}}),
+        "quota",
+        "pods is 20 in the cluster file, and without a limit in the cluster; requests.nvidia.com/gpu is 4 in",
+    ),
+    "quota that is another in the cluster": (
+        lambda w: (
+            w.cluster.update(teams={"ops": {"quota": {"memory": "64Gi"}}}),
+            w.api.state.quotas.append({"metadata": {"name": "team"}, "spec": {"hard": {"memory": "32Gi"}}}),
+        ),
+        "quota",
+        "requests.memory is 64Gi in the cluster file, and 32Gi in the cluster",
+    ),
+    "quota for some pods only": (
+        lambda w: (
+            w.cluster.update(teams={"ops": {"quota": {"pods": 20}}}),
+            w.api.state.quotas.append(
+                {"metadata": {"name": "spot"}, "spec": {"hard": {"pods": "20"}, "scopes": ["BestEffort"]}}
+            ),
+        ),
+        "quota",
+        "pods is 20 in the cluster file, and without a limit in the cluster",
+    ),
+    "profile larger than its team's quota": (
+        lambda w: (
+            w.cluster.update(teams={"ops": {"quota": {"gpu": 0}}}),
+            w.api.state.quotas.append({"metadata": {}, "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}}),
+        ),
+        "profiles",
+        "asks for gpu: 1, and spec.teams.ops.quota of the cluster file gives 0 in all",
+    ),
 }
 
 
@@ -231,10 +262,43 @@ def test_the_right_to_patch_is_wanted_where_failed_pods_are_kept(world: World) -
     ]
 
 
+@pytest.mark.parametrize("right", ["create secrets", "patch pods"])
+def test_the_rights_to_give_secrets_are_wanted_where_airflow_has_them(world: World, right: str) -> None:
+    world.api.state.denied.add(right)
+    assert [diagnosis for diagnosis in world.examine() if diagnosis.verdict != "right"] == []
+    world.cluster["secrets"].append({"name": "HF_TOKEN", "variable": "hf"})
+    found = world.examine()
+    assert [diagnosis.message for diagnosis in found if diagnosis.verdict == "wrong"] == [
+        f"Airflow's account may not {right}"
+    ]
+
+
+def test_a_quota_as_the_cluster_file_says_it_is_right_in_whatever_units(world: World) -> None:
+    world.cluster["teams"] = {"ops": {"quota": {"cpu": "8", "memory": "64Gi"}}}
+    hard = {"requests.cpu": "8000m", "requests.memory": "65536Mi", "count/secrets": "9"}
+    world.api.state.quotas += [
+        {"metadata": {"name": "team"}, "spec": {"hard": hard}},
+        {"metadata": {"name": "wider"}, "spec": {"hard": {"requests.cpu": "100"}}},
+    ]
+    (found,) = (diagnosis for diagnosis in world.examine() if diagnosis.check == "quota")
+    assert found.verdict == "right"
+
+
+def test_the_remedy_of_a_quota_is_the_command_that_makes_or_mends_it(world: World) -> None:
+    world.cluster["teams"] = {"ops": {"quota": {"pods": 20, "cpu": "64"}}}
+    (made,) = (diagnosis for diagnosis in world.examine() if diagnosis.check == "quota")
+    assert made.remedy == "kubectl -n airloom-ops create quota airloom --hard=pods=20,requests.cpu=64"
+    world.api.state.quotas.append({"metadata": {"name": "team"}, "spec": {"hard": {"pods": "5"}}})
+    (mended,) = (diagnosis for diagnosis in world.examine() if diagnosis.check == "quota")
+    patch = '{"spec": {"hard": {"pods": "20", "requests.cpu": "64"}}}'
+    assert mended.remedy == f"kubectl -n airloom-ops patch resourcequota team --type merge -p '{patch}'"
+
+
 def test_what_airflows_account_may_not_see_is_not_checked_and_never_right(world: World) -> None:
-    world.api.state.unreadable = "nodes|secrets|localqueues"
+    world.api.state.unreadable = "nodes|secrets|localqueues|resourcequotas"
+    world.cluster["teams"] = {"ops": {"quota": {"pods": 20}}}
     found = {diagnosis.check: diagnosis for diagnosis in world.examine()}
-    for check in ("nodes", "Secret", "LocalQueue"):
+    for check in ("nodes", "Secret", "LocalQueue", "quota"):
         assert found[check].verdict == "not checked"
         assert "airloom doctor --kubeconfig PATH" in found[check].remedy
 

@@ -13,7 +13,8 @@ from tests.unit.airloom_airflow.triggers.pods import ended, put_pod, turned_out
 
 from airloom.errors import ConfigError
 from airloom.settings import load_settings
-from airloom.spec.cluster import Cluster, Images, Team
+from airloom.spec.cluster import Cluster, Images
+from airloom.spec.team import Team
 from airloom_airflow.operators.janitor import JanitorOperator, StagePod, find_orphans, list_teams
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

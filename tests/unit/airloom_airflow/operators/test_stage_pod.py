@@ -71,6 +71,8 @@ class Kubelet:
         while not self._over.wait(0.02):
             for name in self._api.names:
                 pod = self._api.find(name)
+                if pod and pod["spec"].get("schedulingGates"):
+                    continue
                 if pod and pod["metadata"]["uid"] not in [each["metadata"]["uid"] for each in self.made]:
                     self.made.append(pod)
                     if self._steps:
@@ -541,9 +543,14 @@ def test_resumed_twice_a_success_stays_one(here, api):
     assert api.names == []
 
 
-def test_a_pod_that_the_quota_has_no_room_for_waits_without_a_worker(here, api, monkeypatch):
+FULL_QUOTA = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=5, limited: pods=5'
+
+
+@pytest.mark.parametrize("said", [FULL_QUOTA, FULL_QUOTA.replace("=5", "=0")])
+def test_a_pod_that_the_quota_has_no_room_for_waits_without_a_worker(here, api, said):
+    """Also where it lets nothing start: an administrator's way to halt a namespace for a while."""
     here.configure(deferrable=True)
-    refuse(monkeypatch, 1)
+    api.fail(403, 1, is_create, said)
     deferred = defer(here.make())
     assert deferred.method_name == "start_again"
     with pytest.raises(TaskDeferred) as again:
@@ -552,25 +559,29 @@ def test_a_pod_that_the_quota_has_no_room_for_waits_without_a_worker(here, api, 
     assert len(api.names) == 1
 
 
-def test_one_that_waits_longer_for_the_quota_than_its_profile_says_is_retried(here, monkeypatch):
+def test_one_that_waits_longer_for_the_quota_than_its_profile_says_is_retried(here, api):
     here.configure({"limits": {"queueing_seconds": 0.001}}, deferrable=True)
-    refuse(monkeypatch, 2)
+    api.fail(403, 2, is_create, FULL_QUOTA)
     deferred = defer(here.make())
     with pytest.raises(AirflowException, match=r"limits\.queueing_seconds"):
         here.make().start_again(build_context(), event=None, **deferred.kwargs)
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """The quota has no room for the next pods; the API server of the tests has no quotas of its own."""
-    create = PodClient.create
-    refusals = iter([stage_pod.QuotaExceededError("exceeded quota: gpus")] * count)
+def test_one_that_would_not_fit_into_the_quota_if_it_were_empty_fails_at_once(here, api):
+    here.configure(deferrable=True)
+    said = "exceeded quota: team, requested: limits.memory=2Gi, used: limits.memory=0, limited: limits.memory=1Gi"
+    api.fail(403, 1, is_create, f'pods "x" is forbidden: {said}')
+    with pytest.raises(AirflowFailException, match=r"gives 1Gi of limits\.memory in all, and one pod asks for 2Gi"):
+        execute(here.make())
 
-    def create_or_refuse(client: PodClient, pod: Any) -> Any:
-        for error in refusals:
-            raise error
-        return create(client, pod)
 
-    monkeypatch.setattr(PodClient, "create", create_or_refuse)
+def test_a_pod_that_is_larger_than_its_teams_quota_in_the_cluster_file_is_not_asked_for(here, api):
+    here.configure(
+        {"memory": "4Gi"}, teams={"ops": {"namespace": "ops", "quota": {"memory": "2Gi"}}}, namespace="x-{team}"
+    )
+    with pytest.raises(AirflowFailException, match=r"asks for memory: 4Gi, and spec\.teams\.ops\.quota"):
+        execute(here.make())
+    assert api.requests == []
 
 
 @pytest.mark.parametrize("argument", ["image", "namespace", "get_logs", "on_finish_action"])

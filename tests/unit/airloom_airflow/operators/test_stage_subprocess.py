@@ -15,10 +15,12 @@ from typing import Any
 import psutil
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.log import redact
 from tests.unit.airloom_airflow import fake_stage
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
 
 from airloom.errors import ConfigError
+from airloom.protocol import launch as launching
 from airloom.protocol.context import result_uri, run_folder
 from airloom.spec import load_pipeline
 from airloom_airflow.operators import stage_context, stage_subprocess
@@ -90,6 +92,51 @@ def test_a_stage_sees_nothing_of_airflows_secrets(make_operator, monkeypatch, tm
     assert "AIRLOOM_SECRET_DB" in told
     assert [name for name in told if "FERNET" in name or "SQL_ALCHEMY" in name or "JWT" in name] == []
     assert build_stage_environ({"_AIRFLOW_X": "1", "AIRFLOW_HOME": "2", "PATH": "3"}) == {"PATH": "3"}
+
+
+CLUSTER_FILE = """\
+apiVersion: airloom.io/v1
+kind: Cluster
+spec:
+  images: {cpu: unused}
+  secrets: [of-kubernetes, {name: HF, variable: hf}]
+  teams:
+    ops: {secrets: [{name: PGHOST, conn_id: warehouse, field: host}]}
+    research: {secrets: [{name: OTHERS, variable: others}]}
+"""
+
+
+def test_a_stage_gets_the_secrets_of_its_team_that_airflow_has_and_they_are_masked(
+    make_operator, monkeypatch, tmp_path, capsys
+):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER_FILE)
+    monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(tmp_path / "cluster.yaml"))
+    monkeypatch.setenv("AIRFLOW_VAR_HF", "the-processes-token")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://db.example")
+    started: dict[str, str] = {}
+    launch = launching.launch_stage
+
+    def remember(*args: Any, **more: Any) -> Any:
+        started.update(more["environ"])
+        return launch(*args, **more)
+
+    monkeypatch.setattr(launching, "launch_stage", remember)
+    run(make_operator(), {"told_file": str(tmp_path / "told.json")})
+    told = json.loads((tmp_path / "told.json").read_text())["environ"]
+    assert {"HF", "PGHOST", "AIRLOOM_MASKED_VARIABLES"} <= {*told}
+    assert "OTHERS" not in told
+    assert started["HF"] == "the-processes-token"
+    assert (started["PGHOST"], started["AIRLOOM_MASKED_VARIABLES"]) == ("db.example", "HF")
+    assert redact("the-processes-token") == "***"
+    assert "it gets nothing of the Kubernetes Secrets of-kubernetes" in capsys.readouterr().out
+
+
+def test_a_secret_that_airflow_does_not_have_is_retried(make_operator, monkeypatch, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER_FILE)
+    monkeypatch.setenv("AIRLOOM_CLUSTER_FILE", str(tmp_path / "cluster.yaml"))
+    with pytest.raises(AirflowException, match="Airflow variable 'hf', for the variable HF, cannot be had") as raised:
+        run(make_operator())
+    assert not isinstance(raised.value, AirflowFailException)
 
 
 def test_the_tasks_value_is_where_the_result_is(make_operator, artifacts):

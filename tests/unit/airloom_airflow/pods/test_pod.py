@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airloom.errors import ConfigError
 from airloom.spec.cluster import Cluster, Profile
-from airloom_airflow.pods.pod import PodRequest, build_pod, raise_memory
+from airloom_airflow.pods.pod import SECRET_ANNOTATION, SECRET_GATE, PodRequest, build_pod, raise_memory
 from airloom_airflow.pods.schema import require_valid_pod
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -74,6 +74,16 @@ def test_secrets_come_by_reference_only() -> None:
     pod = build(secrets=("s3-credentials",), env={"AWS_ENDPOINT_URL": "http://minio:9000"})
     assert container(pod)["envFrom"] == [{"secretRef": {"name": "s3-credentials"}}]
     assert {"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"} in container(pod)["env"]
+
+
+def test_what_airflow_has_goes_before_what_a_pod_is_told_in_plain_words() -> None:
+    secrets = [{"name": "AIRLOOM_TRACKING_URI", "conn_id": "mlflow", "field": "uri"}]
+    request = replace(REQUEST, attempt=7, environ={"AIRLOOM_TRACKING_URI": "http://mlflow"})
+    pod = build(request=request, secrets=secrets)
+    [found] = [each for each in container(pod)["env"] if each["name"] == "AIRLOOM_TRACKING_URI"]
+    assert found["valueFrom"] == {"secretKeyRef": {"name": f"{request.name}-7", "key": "AIRLOOM_TRACKING_URI"}}
+    assert pod["spec"]["schedulingGates"] == [{"name": SECRET_GATE}]
+    assert pod["metadata"]["annotations"][SECRET_ANNOTATION] == f"{request.name}-7"
 
 
 def test_threads_follow_the_processors() -> None:

@@ -197,6 +197,17 @@ def test_a_pod_let_go_long_ago_is_given_up() -> None:
     assert read(admitted("2026-11-23T11:40:00Z", generation=2)).ending == "overdue"
 
 
+def test_what_is_written_to_a_pod_that_has_its_node_is_not_the_gates_going() -> None:
+    """As an operator marks a pod that another try of its task goes on with."""
+    fields = [{"manager": "kueue", "time": "2026-11-23T11:59:20Z"}, {"manager": "us", "time": "2026-11-23T11:59:45Z"}]
+    pod = build_pod(
+        {"running": {"startedAt": "2026-11-23T11:59:40Z"}}, metadata={"generation": 2, "managedFields": fields}
+    )
+    assert measure_phases(pod, NOW) == {"queueing": 20, "scheduling": 10, "pulling": 10, "running": 20}
+    pod["metadata"]["managedFields"] = fields[1:]
+    assert measure_phases(pod, NOW) == {"scheduling": 30, "pulling": 10, "running": 20}
+
+
 def test_what_the_watcher_saw_counts_before_what_the_pod_shows() -> None:
     seen = datetime(2026, 11, 23, 11, 58, tzinfo=UTC)
     state = read_state(admitted(None, generation=2), NOW, LIMITS, seen)

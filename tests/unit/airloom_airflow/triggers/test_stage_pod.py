@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from airflow.jobs.triggerer_job_runner import TriggerRunner
+from airflow.sdk.log import redact
 from airflow.triggers.base import BaseTrigger
-from tests.fakes.kubernetes_api import KubernetesApi
+from tests.fakes.kubernetes_api import KubernetesApi, stamp
 from tests.unit.airloom_airflow.triggers.pods import ended, find_place, put_pod, running
 from tests.waiting import wait_until
 
@@ -114,6 +115,23 @@ def test_a_triggerer_that_comes_back_leaves_the_pod_to_the_one_that_took_it_over
         wait_until(lambda: bool(other.payloads), "the event of the other")
         assert other.payloads[0]["state"]["ending"] == "exited"
         assert stalled.payloads == []
+
+
+def test_a_triggerer_masks_what_airflow_has_before_it_writes_a_line(
+    api: KubernetesApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_TRIGGERS_TOKEN", "the-triggers-token")
+    masked: list[str] = []
+    monkeypatch.setattr(stage_pod, "write_log", lambda line, when: masked.append(str(redact(line))))
+    pod = put_pod(api, status=running())
+    trigger = build_trigger(api, pod, kubeconfig)
+    trigger.secrets = [{"name": "TOKEN", "variable": "triggers_token"}]
+    with triggerer() as own:
+        own.start(trigger)
+        api.write_log("train-1", [stamp("native code wrote the-triggers-token")], end=True)
+        api.change("train-1", status=ended(0, "{}"))
+        wait_until(lambda: bool(own.payloads), "the event")
+    assert masked == ["native code wrote ***"]
 
 
 def test_a_trigger_that_a_person_ended_deletes_its_pod(
