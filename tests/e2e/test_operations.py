@@ -13,6 +13,7 @@ from tests.e2e.conftest import ROOT, Installation
 
 from airloom.embedded.runtime import spell
 
+pytestmark = pytest.mark.timeout(300)  # the first test's has the training of a champion in it
 PAGE = ROOT / "docs" / "operations.md"
 STARTING_OR_STOPPING = {"airloom up", "airloom down"}
 COMMANDS = [
