@@ -150,8 +150,8 @@ bench-large: setup $(VENV)/executors/.ready ## The DAG processor with 5,000 pipe
 bench-cluster: setup ## Stages as pods beside stock KubernetesPodOperator, on a cluster of its own
 	$(STAGES)/python -m tests.bench cluster flights
 
-bench-scale: setup ## Two thousand pods at once, on nodes that kwok plays
-	$(STAGES)/python -m tests.bench scale
+bench-scale: setup $(VENV)/executors/.ready ## Two thousand pods at once, on nodes that kwok plays, and in two triggerers
+	$(STAGES)/python -m tests.bench scale triggerers
 
 .PHONY: lock clean
 lock: $(UV) ## Make the lock files anew

@@ -53,7 +53,8 @@ def test_what_is_not_is_found(code: str, fault: str) -> None:
 def test_the_packages_kept_out_do_lean_on_airflows_insides() -> None:
     patches = airflow_public.SIDE / airflow_public.EXEMPT
     leaning = {path.stem for path in patches.glob("*.py") if list(find_faults(path.read_text()))}
-    assert leaning == {"database", "executor", "pod_mutation", "task_states", "trigger_log", "triggerer", "web_login"}
+    plain = {"__init__", "stats", "switch"}
+    assert leaning == {path.stem for path in patches.glob("*.py")} - plain
 
 
 def test_the_check_fails_where_something_is_not_public(
