@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tests.cluster.bucket import Bucket, start_minio
+from tests.cluster.bucket import Bucket, Gate, start_minio
 from tests.cluster.cluster import Cluster
-from tests.cluster.installation import FUSED, NAMESPACE, SMALL, Installation, run_installation
+from tests.cluster.installation import FUSED, NAMESPACE, SMALL, Installation, Run, run_installation
 from tests.cluster.local.cluster import LocalCluster, run_cluster
 from tests.cluster.local.programs import run
 from tests.images.builder import build_image, image_reference
@@ -118,3 +118,24 @@ def installation(place: Place, empty_registry: str, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("installation")
     with run_installation(place.cluster, place.image, place.bucket, folder, profiles, pipelines) as made:
         yield made
+
+
+@pytest.fixture
+def gate(installation: Installation) -> Iterator[Gate]:
+    """A stage that behaves as `wait` ends once it is open."""
+    made = installation.bucket.build_gate()
+    yield made
+    made.open()
+
+
+@pytest.fixture
+def waiting(installation: Installation, gate: Gate) -> Callable[..., Run]:
+    """Starts a run whose first stage waits at the gate, and waits until it runs."""
+
+    def start(pipeline: str = "small") -> Run:
+        run = installation.start(pipeline, behaviour={"ingest": "wait"}, gate_file=gate.uri)
+        run.pod("ingest")
+        run.wait_for_task("ingest", "deferred")
+        return run
+
+    return start

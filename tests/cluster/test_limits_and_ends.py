@@ -34,26 +34,6 @@ spec: {hard: {pods: "0"}}
 EXEC_PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
 
 
-@pytest.fixture
-def gate(installation: Installation) -> Iterator[Gate]:
-    made = installation.bucket.build_gate()
-    yield made
-    made.open()
-
-
-@pytest.fixture
-def waiting(installation: Installation, gate: Gate) -> Callable[..., Run]:
-    """Starts a run whose first stage waits at the gate, and waits until it does."""
-
-    def start(pipeline: str = "small") -> Run:
-        run = installation.start(pipeline, behaviour={"ingest": "wait"}, gate_file=gate.uri)
-        run.pod("ingest")
-        run.wait_for_task("ingest", "deferred")
-        return run
-
-    return start
-
-
 def change_profile(installation: Installation, **changes: object) -> object:
     """The profile `cpu-small` with other settings, for the length of a block."""
     assert installation.settings.cluster_file

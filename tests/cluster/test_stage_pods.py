@@ -6,7 +6,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,27 +39,6 @@ spec:
       resources: {{limits: {{nvidia.com/gpu: 1}}}}
 """
 """A pod that takes a stage's GPU away."""
-
-
-@pytest.fixture
-def gate(installation: Installation) -> Iterator[Gate]:
-    """A stage that behaves as `wait` ends once it is open."""
-    made = installation.bucket.build_gate()
-    yield made
-    made.open()
-
-
-@pytest.fixture
-def waiting(installation: Installation, gate: Gate) -> Callable[..., Run]:
-    """Starts a run whose first stage waits at the gate, and waits until it runs."""
-
-    def start(pipeline: str = "small") -> Run:
-        run = installation.start(pipeline, behaviour={"ingest": "wait"}, gate_file=gate.uri)
-        run.pod("ingest")
-        run.wait_for_task("ingest", "deferred")
-        return run
-
-    return start
 
 
 def lines_of(log: str) -> list[int]:

@@ -6,30 +6,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from airloom.errors import ConfigError
-from airloom.spec.orchestration import FAMILIES, Family, Schedule
+from airloom.spec.orchestration import FAMILIES, Family, Schedule, TaskName
 from airloom.spec.pipeline import Pipeline
 
 AssetKind = Literal["dataset", "model", "deployment", "drift"]
-STAGE_NAMES = (
-    "ingest",
-    "validate",
-    "features",
-    "train",
-    "evaluate",
-    "test",
-    "gate",
-    "register",
-    "promote",
-    "rollback",
-    "deploy",
-    "monitor",
-    "score",
-)
 _SENSOR = "drift"
 """The one task that is no stage: a sensor, of the Airflow side."""
+STAGE_NAMES = tuple(name for name in get_args(TaskName) if name != _SENSOR)
 
 
 @dataclass(frozen=True)

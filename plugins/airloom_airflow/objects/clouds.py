@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, U
 from obstore.store import AzureStore, GCSStore
 
 from airloom.errors import ConfigError, UnavailableError
+from airloom.fork_guard import require_own_process
 from airloom_airflow.objects.opened import CHUNK_BYTES, NoSuchRangeError, OpenObject
 
 _ENDPOINTS = ("GOOGLE_BASE_URL", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
@@ -59,26 +60,8 @@ def _find_part(byte_range: str, size: int) -> tuple[int, int]:
     return start, end
 
 
-_user: int | None = None
-"""The process that used obstore here first. Its threads do not survive a fork: a child would wait for them for ever."""
-
-
-def _require_own_process() -> None:
-    """
-    Errors:
-        ConfigError: this process was forked from one that used obstore.
-    """
-    global _user
-    _user = _user or os.getpid()
-    if _user != os.getpid():
-        raise ConfigError(
-            f"process {os.getpid()} was forked from process {_user}, which has read gs:// or az:// objects, and cannot "
-            "read them itself. Start it by multiprocessing's spawn or forkserver, or as a program, or fork earlier."
-        )
-
-
 def _connect(scheme: str, bucket: str) -> Any:
-    _require_own_process()
+    require_own_process()
     kind: Any = {"gs": GCSStore, "az": AzureStore}[scheme]
     in_clear = any(os.environ.get(name, "").startswith("http:") for name in _ENDPOINTS)
     return kind(

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from airloom.errors import ConfigError, DataError, MissingExtraError, UnavailableError
+from airloom.fork_guard import require_own_process
 from airloom.protocol import Artifact
 from airloom.snapshots import SnapshotFolders
 
@@ -157,26 +158,8 @@ def _find_cache() -> Path:
     return folder
 
 
-_user: int | None = None
-"""The process that used obstore here first. Its threads do not survive a fork: a child would wait for them for ever."""
-
-
-def _require_own_process() -> None:
-    """
-    Errors:
-        ConfigError: this process was forked from one that used obstore.
-    """
-    global _user
-    _user = _user or os.getpid()
-    if _user != os.getpid():
-        raise ConfigError(
-            f"process {os.getpid()} was forked from process {_user}, which has used gs:// or az:// objects, and cannot "
-            "use them itself. Start it by multiprocessing's spawn or forkserver, or as a program, or fork earlier."
-        )
-
-
 def _open(scheme: str, bucket: str) -> Any:
-    _require_own_process()
+    require_own_process()
     in_clear = any(os.environ.get(name, "").startswith("http:") for name in _ENDPOINTS)
     return SCHEMES[scheme](
         bucket,
