@@ -98,10 +98,10 @@ def variable(installation: Installation) -> Iterator[None]:
     """In Airflow's database, by its API: a variable, which is no secret by its name."""
     api = installation.runtime.addresses.airflow
     headers = {"Authorization": f"Bearer {installation.api.token()}"}
-    with httpx.Client(base_url=f"{api}/api/v2/variables", headers=headers, trust_env=False) as client:
-        client.post("", json={"key": "test_token", "value": VALUE}).raise_for_status()
+    with httpx.Client(base_url=f"{api}/api/v2", headers=headers, trust_env=False) as client:
+        client.post("/variables", json={"key": "test_token", "value": VALUE}).raise_for_status()
         yield
-        client.delete("/test_token").raise_for_status()
+        client.delete("/variables/test_token").raise_for_status()
 
 
 @pytest.mark.usefixtures("variable")
