@@ -86,15 +86,16 @@ def test_nor_over_one_that_publishes_between_its_look_and_its_writing(
 def test_a_stage_killed_midway_gives_the_same_when_run_again(bank: Bank, line: str) -> None:
     bank.run("ingest", "r")
     context = bank.context("train", "r")
+    others = set(processes.descendants(os.getpid()))  # servers of other tests
 
     def kill(told: str) -> None:
         if line in told:
-            for pid in processes.descendants(os.getpid()):
+            for pid in set(processes.descendants(os.getpid())) - others:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     if not line:
-        killer = threading.Thread(target=_kill_first_child, daemon=True)
+        killer = threading.Thread(target=_kill_first_child, args=(others,), daemon=True)
         killer.start()
     environ = {**os.environ, **bank.environ, "AIRLOOM_STAGE_CPU_THREADS": "1"}
     with pytest.raises(TransientError):
@@ -107,8 +108,8 @@ def test_a_stage_killed_midway_gives_the_same_when_run_again(bank: Bank, line: s
     assert other["evaluate"].metrics == results["evaluate"].metrics
 
 
-def _kill_first_child() -> None:
-    while not (below := processes.descendants(os.getpid())):
+def _kill_first_child(others: set[int]) -> None:
+    while not (below := set(processes.descendants(os.getpid())) - others):
         threading.Event().wait(0.001)
     for pid in below:
         os.kill(pid, signal.SIGKILL)
