@@ -15,6 +15,16 @@ spec:
   train: {{target: y, estimator: sklearn.linear_model.LogisticRegression}}
 """
 
+OF_P = """\
+apiVersion: airloom.io/v1
+kind: Pipeline
+metadata: {name: p}
+spec:
+  data: {sources: {rows: {type: csv, path: rows.csv}}}
+  train: {target: y, estimator: sklearn.linear_model.Ridge}
+"""
+"""Six lines, not to be formatted; further sections may follow."""
+
 FULL = """\
 apiVersion: airloom.io/v1
 kind: Pipeline

@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 from tests.unit.airloom_airflow.git_remote import GitRemote
+from tests.unit.airloom_airflow.pipelines import OF_P
 
 from airloom.settings import Settings, load_settings
 from airloom_airflow.doctor.folders import PipelineFolders, find_folders
 from airloom_airflow.doctor.pipelines import find_valid
-
-PIPELINE = """\
-apiVersion: airloom.io/v1
-kind: Pipeline
-metadata: {name: p}
-spec:
-  data: {sources: {rows: {type: csv, path: rows.csv}}}
-  train: {target: y, estimator: sklearn.linear_model.Ridge}
-"""
 
 
 @pytest.fixture
@@ -50,7 +42,7 @@ def test_a_bundle_without_a_folder_reads_that_of_the_settings(settings, monkeypa
 def test_a_bundles_own_folder_is_read_and_no_other(settings, monkeypatch, tmp_path):
     own = tmp_path / "own"
     (own / "ops").mkdir(parents=True)
-    (own / "ops" / "p.yaml").write_text(PIPELINE)
+    (own / "ops" / "p.yaml").write_text(OF_P)
     configure(monkeypatch, build_bundle(pipelines=str(own)))
     assert find_folders(settings) == PipelineFolders({own: str(own)})
     assert [pipeline.full_name for _, pipeline in find_valid(settings)] == ["ops.p"]
@@ -58,7 +50,7 @@ def test_a_bundles_own_folder_is_read_and_no_other(settings, monkeypatch, tmp_pa
 
 def test_a_repositorys_files_are_brought_here(settings, monkeypatch, tmp_path):
     remote = GitRemote(tmp_path / "remote")
-    remote.commit({"ops/p.yaml": PIPELINE})
+    remote.commit({"ops/p.yaml": OF_P})
     configure(monkeypatch, build_git_bundle(subdir="pipelines", repo_url=remote.url))
     ((folder, shown),) = find_folders(settings).paths.items()
     assert shown == "airloom@main/pipelines"
@@ -67,7 +59,7 @@ def test_a_repositorys_files_are_brought_here(settings, monkeypatch, tmp_path):
 
 
 def test_a_buckets_files_are_brought_here(settings, monkeypatch, tmp_path, s3_server, bucket):
-    s3_server.client.put_object(Bucket=bucket, Key="models/ops/p.yaml", Body=PIPELINE.encode())
+    s3_server.client.put_object(Bucket=bucket, Key="models/ops/p.yaml", Body=OF_P.encode())
     configure(monkeypatch, build_bundle(pipelines=f"s3://{bucket}/models"))
     ((folder, shown),) = find_folders(settings).paths.items()
     assert shown == f"s3://{bucket}/models"

@@ -5,18 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.airloom_airflow.pipelines import OF_P
 
 from airloom.settings import Settings, load_settings
 from airloom_airflow.doctor.notifiers import check_notifiers
 
-PIPELINE = """\
-apiVersion: airloom.io/v1
-kind: Pipeline
-metadata: {name: p}
-spec:
-  data: {sources: {rows: {type: csv, path: rows.csv}}}
-  train: {target: y, estimator: sklearn.linear_model.Ridge}
-"""
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 WELL = "{to: a@example.org, from_email: b@example.org, subject: x, html_content: y}"
 
@@ -28,7 +21,7 @@ def settings(tmp_path: Path, database: None) -> Settings:
 
 
 def write(settings: Settings, path: str, args: str) -> None:
-    text = f"{PIPELINE}  notify: {{failure: [{{notifier: {path}, args: {args}}}]}}\n"
+    text = f"{OF_P}  notify: {{failure: [{{notifier: {path}, args: {args}}}]}}\n"
     (settings.pipelines / "ops" / "p.yaml").write_text(text)
 
 

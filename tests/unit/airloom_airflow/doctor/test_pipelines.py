@@ -8,19 +8,11 @@ from pathlib import Path
 import pytest
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
+from tests.unit.airloom_airflow.pipelines import OF_P
 
 from airloom.settings import Settings, load_settings
 from airloom_airflow.doctor.pipelines import check_executors, check_pools, check_secrets
 from airloom_airflow.speedups.database import look_into_database
-
-PIPELINE = """\
-apiVersion: airloom.io/v1
-kind: Pipeline
-metadata: {name: p}
-spec:
-  data: {sources: {rows: {type: csv, path: rows.csv}}}
-  train: {target: y, estimator: sklearn.linear_model.Ridge}
-"""
 
 
 @pytest.fixture
@@ -30,7 +22,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def write(settings: Settings, section: str) -> None:
-    (settings.pipelines / "ops" / "p.yaml").write_text(f"{PIPELINE}  {section}\n")
+    (settings.pipelines / "ops" / "p.yaml").write_text(f"{OF_P}  {section}\n")
 
 
 def test_a_pool_that_airflow_lacks_is_told_where_it_is_named(settings: Settings) -> None:

@@ -21,18 +21,23 @@ def read_all(reader: socket.socket, into: list[bytes]) -> None:
         into.append(piece)
 
 
-def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
-    writer, reader = socket.socketpair()
-    channel = LogChannel(writer.fileno())
-    assert [channel.write(line) for line in LINES] == [len(line) for line in LINES]  # would stand still if it waited
-    assert not channel.drain(0.1)
+def read_whole(channel: LogChannel, writer: socket.socket, reader: socket.socket) -> bytes:
+    """All that was written, once somebody reads."""
     got: list[bytes] = []
     reading = threading.Thread(target=read_all, args=(reader, got))
     reading.start()
     assert channel.drain(30)
     writer.close()
     reading.join()
-    assert b"".join(got) == b"".join(LINES)
+    return b"".join(got)
+
+
+def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
+    writer, reader = socket.socketpair()
+    channel = LogChannel(writer.fileno())
+    assert [channel.write(line) for line in LINES] == [len(line) for line in LINES]  # would stand still if it waited
+    assert not channel.drain(0.1)
+    assert read_whole(channel, writer, reader) == b"".join(LINES)
 
 
 def test_a_line_larger_than_the_socket_comes_whole() -> None:
@@ -40,13 +45,7 @@ def test_a_line_larger_than_the_socket_comes_whole() -> None:
     channel = LogChannel(writer.fileno())
     large = os.urandom(5 << 20)
     channel.write(large)
-    got: list[bytes] = []
-    reading = threading.Thread(target=read_all, args=(reader, got))
-    reading.start()
-    assert channel.drain(30)
-    writer.close()
-    reading.join()
-    assert b"".join(got) == large
+    assert read_whole(channel, writer, reader) == large
 
 
 def test_a_reader_that_is_gone_stops_nobody() -> None:
