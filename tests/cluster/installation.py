@@ -16,6 +16,7 @@ from uuid import uuid4
 import yaml
 from tests.cluster.bucket import Bucket
 from tests.cluster.cluster import Cluster
+from tests.cluster.local.programs import ClusterError
 from tests.unit.airloom_airflow import fake_stage
 
 from airloom.embedded.airflow_api import AirflowApi
@@ -72,6 +73,20 @@ class Installation:
         told = self.cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "json", "-l", selector)
         found: list[dict[str, Any]] = json.loads(told)["items"]
         return found
+
+    def wait_until_gone(self, **labels: str) -> None:
+        """Waits until there is no such pod.
+
+        Errors:
+            AssertionError: which pods there are, of which run, with the end of its log.
+        """
+        try:
+            self.cluster.wait(lambda: not self.pods(**labels), "the pods are gone")
+        except ClusterError as error:
+            left = [pod["metadata"] for pod in self.pods(**labels)]
+            runs = sorted({pod["annotations"]["airloom.io/run-id"] for pod in left})
+            logs = [self.api.task_log(f"{TEAM}__{labels['pipeline']}__train", run, "ingest", 1)[-2000:] for run in runs]
+            raise AssertionError("\n".join([str(error), *(pod["name"] for pod in left), *runs, *logs])) from error
 
     def list_artifacts(self, pipeline: str) -> list[str]:
         """Keys of the pipeline's objects."""

@@ -66,7 +66,7 @@ def test_every_stage_is_a_pod_and_none_stays(installation: Installation) -> None
     run = installation.start("small")
     assert run.end() == "success"
     assert {run.task(stage)["state"] for stage in ("ingest", "train", "register")} == {"success"}
-    installation.cluster.wait(lambda: installation.pods(pipeline="small") == [], "the pods are gone")
+    installation.wait_until_gone(pipeline="small")
 
 
 def test_no_worker_is_held_and_the_log_comes_while_the_pod_runs(
@@ -282,7 +282,7 @@ def test_a_task_that_a_person_ends_takes_its_pod_along(
 ) -> None:
     run = waiting()
     installation.api.mark(run.dag_id, run.run_id, "ingest", state)
-    installation.cluster.wait(lambda: installation.pods(pipeline="small", stage="ingest") == [], "the pod is gone", 60)
+    installation.wait_until_gone(pipeline="small", stage="ingest")
     run.end()
 
 
@@ -321,7 +321,7 @@ def test_fused_stages_share_a_pod_and_keep_their_own_logs_and_results(installati
     results = {key.split("/")[-2] for key in keys if key.endswith("/result.json")}
     assert results == {"ingest", "train", "register"}
     assert len(names_of_pods(run)) == 1
-    installation.cluster.wait(lambda: installation.pods(pipeline="fused") == [], "the pod is gone")
+    installation.wait_until_gone(pipeline="fused")
 
 
 def test_a_fused_stage_that_fails_is_retried_from_itself_on(installation: Installation) -> None:

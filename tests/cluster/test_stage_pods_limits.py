@@ -86,7 +86,7 @@ def test_each_time_limit_fails_the_stage_by_its_name(
         run = installation.start("small", behaviour={"ingest": "wait"}, gate_file=gate.uri)
         assert run.end() == "failed"
     assert f"{phase} took longer than 4 s (limits.{phase}_seconds of the profile)" in run.log("ingest")
-    installation.cluster.wait(lambda: installation.pods(pipeline="small", stage="ingest") == [], "the pod is gone")
+    installation.wait_until_gone(pipeline="small", stage="ingest")
 
 
 def test_the_last_loss_of_spot_nodes_moves_the_stage_to_an_on_demand_node(
@@ -207,7 +207,7 @@ def test_the_janitor_deletes_what_an_ended_run_left(installation: Installation, 
     janitor = installation.api.trigger("airloom__janitor", {"older_than_minutes": 0})
     assert installation.api.wait_for_run("airloom__janitor", janitor, 60)["state"] == "success"
     assert pod["metadata"]["name"] in installation.api.task_log("airloom__janitor", janitor, "clean", 1)
-    installation.cluster.wait(lambda: installation.pods(pipeline="small", stage="ingest") == [], "the pod is gone")
+    installation.wait_until_gone(pipeline="small", stage="ingest")
 
 
 def test_a_token_that_ends_mid_stage_is_replaced(

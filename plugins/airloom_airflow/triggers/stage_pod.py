@@ -25,6 +25,8 @@ from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 
 _KILL_SECONDS = 25.0
 """Airflow gives up at 30."""
+_kills: set[asyncio.Task[None]] = set()
+"""Pods on their way out; the event loop itself keeps no task alive."""
 
 log = logging.getLogger(__name__)
 _stage_log = structlog.get_logger("airloom.stage")
@@ -88,7 +90,11 @@ class StagePodTrigger(BaseTrigger):
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Airflow 3.3 and later: the trigger is not the triggerer's any more, for whatever reason."""
+        """Airflow 3.3 and later: the trigger is not the triggerer's any more, for whatever reason.
+
+        Airflow cancels the trigger again at each of its rounds until it has ended, this method with it
+        (`TriggerRunner.cancel_triggers`; no issue was found, 2026-11-25). So the pod's end goes on without it.
+        """
         self._cancelled = False
         task: Any = self.task_instance
         place = load_place(self.place)
@@ -96,6 +102,12 @@ class StagePodTrigger(BaseTrigger):
             log.warning("pod %s stays: its trigger does not know its task", place.name)
             return
         waiting = WaitingTask(task.dag_id, task.run_id, task.task_id, -1 if task.map_index is None else task.map_index)
+        kill = asyncio.create_task(self._kill(place, waiting))
+        _kills.add(kill)
+        kill.add_done_callback(_kills.discard)
+        await asyncio.shield(kill)
+
+    async def _kill(self, place: PodPlace, waiting: WaitingTask) -> None:
         try:
             await asyncio.wait_for(end_pod(place, waiting, self.stage, shared=self.shared), _KILL_SECONDS)
         except Exception as error:

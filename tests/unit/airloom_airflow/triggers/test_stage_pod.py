@@ -146,6 +146,32 @@ def test_a_trigger_that_a_person_ended_deletes_its_pod(
         assert api.names == []
 
 
+def test_a_pod_goes_though_airflow_cancels_its_trigger_again_while_it_is_killed(
+    api: KubernetesApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, told = threading.Event(), threading.Event()
+
+    def answer(**query: Any) -> dict[str, dict[str, str]]:
+        asked.set()
+        told.wait(10)
+        return {"run": {"train": "failed"}}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(answer))
+    trigger = build_trigger(api, put_pod(api, status=running()), kubeconfig)
+    trigger.task_instance = Task()  # type: ignore[assignment]
+
+    async def kill() -> None:
+        killing = asyncio.ensure_future(trigger.on_kill())
+        await asyncio.to_thread(asked.wait, 10)
+        killing.cancel("user-action")
+        await asyncio.gather(killing, return_exceptions=True)
+        assert api.names == ["train-1"]
+        told.set()
+        await asyncio.to_thread(wait_until, lambda: api.names == [], "the pod is deleted")
+
+    asyncio.run(kill())
+
+
 @pytest.mark.parametrize(("state", "names"), [("deferred", ["train-1"]), ("failed", [])])
 def test_before_airflow_3_3_a_cancelled_trigger_asks_when_it_cleans_up(
     api: KubernetesApi, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, state: str, names: list[str]
