@@ -27,7 +27,8 @@ _TICK_SECONDS = 0.05
 
 def build(number: int) -> dict:
     cluster = Cluster.model_validate({"images": {"cpu": "stage"}})
-    profile = Profile(cpu="100m", memory="64Mi", nodeSelector={"type": "kwok"})
+    # kwok renews its nodes' leases late where two cores have all of this to do, and a node's pods would be taken away.
+    profile = Profile(cpu="100m", memory="64Mi", nodeSelector={"type": "kwok"}, node_loss_seconds=600)
     request = PodRequest(
         installation="bench", team="ops", pipeline="many", stage="train", dag_id="many", run_id=str(number),
         task_id="train", map_index=-1, try_number=1, task_instance=str(number),
