@@ -78,7 +78,7 @@ class Installation:
         """Waits until there is no such pod.
 
         Errors:
-            AssertionError: which pods there are, of which run, with the end of its log.
+            AssertionError: which pods there are, of which runs, with the end of what `ingest` logged in each.
         """
         try:
             self.cluster.wait(lambda: not self.pods(**labels), "the pods are gone")
