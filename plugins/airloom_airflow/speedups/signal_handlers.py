@@ -3,9 +3,9 @@
 The DAG processor's handlers are methods of its manager (`DagFileProcessorManager.register_exit_signals`), and each
 process that it forks for a file sets them back (`supervisor._reset_signals`). Python then looks whether the handler
 that was there is one of `signal.Handlers`, and where it is none writes an error with its `repr`, which nobody reads:
-that of the whole manager, with every file that waits to be read. At 5,000 files it is 26 ms of processor time a file, at 200
-one. A function's `repr` is short. No issue was found, of Airflow's or of Python's (2026-11-25). It can go with the
-version whose handlers are functions, or whose manager's `repr` is short.
+that of the whole manager, with every file that waits to be read. At 5,000 files it is 26 ms of processor time a file,
+at 200 one. A function's `repr` is short. No issue was found, of Airflow's or of Python's (2026-11-25). It can go with
+the version whose handlers are functions, or whose manager's `repr` is short.
 """
 
 from __future__ import annotations
