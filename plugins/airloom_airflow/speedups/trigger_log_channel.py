@@ -24,13 +24,12 @@ import termios
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import Buffer
 
 _LAST_SECONDS = 5.0
-"""How long the end of the process, or of a trigger, waits for the supervisor to take the lines before."""
+"""How long the end of the process waits for the supervisor to take the lines before."""
 
 _LOOK_SECONDS = 0.002
 
@@ -113,20 +112,6 @@ class LogChannel(io.RawIOBase):
                 self._written += len(self._lines.popleft())
 
 
-@dataclass(frozen=True)
-class _End:
-    """Triggers that have ended, and are not told of yet.
-
-    Attributes:
-        given: bytes that each channel had been given by then.
-        until: when they are told of whatever has been read (`time.monotonic`).
-    """
-
-    trigger_ids: list[int]
-    given: list[int]
-    until: float
-
-
 def log_from_a_thread() -> None:
     """Have Airflow's triggerer, run later in this process, run triggers in one whose event loop waits for no log."""
     from airflow.jobs.triggerer_job_runner import TriggerRunner, TriggerRunnerSupervisor
@@ -135,7 +120,7 @@ def log_from_a_thread() -> None:
 
     run, sync = TriggerRunnerSupervisor.run_in_process, TriggerRunner.sync_state_to_supervisor
     channels: list[LogChannel] = []
-    ends: deque[_End] = deque()
+    ends: deque[tuple[list[int], list[int]]] = deque()  # triggers, and the bytes that each channel was given by then
 
     def configure(log_fd: int) -> None:
         """As Airflow's, in the new process."""
@@ -150,10 +135,10 @@ def log_from_a_thread() -> None:
     async def sync_what_is_read(runner: Any, finished_ids: list[int]) -> None:
         """Airflow calls it at each round. An end whose lines are not read yet is told at a later one."""
         if finished_ids:
-            ends.append(_End(finished_ids, [channel.given for channel in channels], time.monotonic() + _LAST_SECONDS))
+            ends.append((finished_ids, [channel.given for channel in channels]))
         told: list[int] = []
-        while ends and (time.monotonic() > ends[0].until or all(map(LogChannel.has_read, channels, ends[0].given))):
-            told += ends.popleft().trigger_ids
+        while ends and all(map(LogChannel.has_read, channels, ends[0][1])):
+            told += ends.popleft()[0]
         await sync(runner, told)
 
     supervisor._configure_logs_over_json_channel = configure
