@@ -78,7 +78,7 @@ _BUNDLES = {
 }
 """Class → folder of the repository."""
 _ROUNDS = 6
-_ROUNDS_WITHOUT = 4
+_ROUNDS_WITHOUT = 3
 _LIMIT_SECONDS = 1.5
 _WAIT_SECONDS = 180
 _POLL_SECONDS = 0.5
