@@ -39,7 +39,6 @@ from tests.unit.airloom_airflow.git_remote import GitRemote
 from tests.waiting import wait_until
 
 from airloom.protocol import StageContext, StageResult
-from airloom.protocol.context import result_uri, run_folder
 from airloom.protocol.launch import CONTEXT_VARIABLE
 
 _PARTS = ("api-server-1", "dag-processor-1", "scheduler-1", "triggerer-1")
@@ -222,7 +221,7 @@ def _time_stage(installation: Installation) -> float:
     training = installation.trigger(_OURS)
     scheduled = _wait_for_schedule(training, _STAGE, "deferred")  # it is scheduled a second time when the pod has ended
     _wait_for_end(training)
-    return _read_start(installation, training.run_id) - scheduled
+    return _read_start(installation, str(_read_value(training, _STAGE))) - scheduled
 
 
 def _time_bare_pod(cluster: LocalCluster, installation: Installation, made: Mapping[str, Any]) -> float:
@@ -238,24 +237,27 @@ def _time_bare_pod(cluster: LocalCluster, installation: Installation, made: Mapp
     requested, _ = run_bare_pod(
         cluster.kubeconfig, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     )
-    return _read_start(installation, run_id) - requested
+    return _read_start(installation, context.result_uri) - requested
 
 
-def _read_start(installation: Installation, run_id: str) -> float:
+def _read_start(installation: Installation, uri: str) -> float:
     """When the stage's code began in its pod, as its result has it; seconds since 1970."""
-    shared = installation.shared
-    uri = result_uri(f"{shared.artifacts_uri}/ops/cold/runs/{run_folder(run_id)}", _STAGE)
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    result = StageResult.from_json(shared.s3.client.get_object(Bucket=bucket, Key=key)["Body"].read())
-    return datetime.fromisoformat(result.started_at).timestamp()
+    document = installation.shared.s3.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return datetime.fromisoformat(StageResult.from_json(document).started_at).timestamp()
 
 
 def _time_peer(installation: Installation) -> float:
     task = installation.trigger(_PEER)
     scheduled = _wait_for_schedule(task, _TASK, "success")
     _wait_for_end(task)
-    path = f"/api/v2/dags/{_PEER}/dagRuns/{task.run_id}/taskInstances/{_TASK}/xcomEntries/return_value"
-    return float(installation.get(path)["value"]) - scheduled
+    return float(_read_value(task, _TASK)) - scheduled
+
+
+def _read_value(dag_run: Run, task_id: str) -> Any:
+    """What a task returned."""
+    path = f"/api/v2/dags/{dag_run.dag_id}/dagRuns/{dag_run.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    return dag_run.installation.get(path)["value"]
 
 
 def _wait_for_schedule(dag_run: Run, task_id: str, state: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -20,6 +21,7 @@ LINES = tuple(f"line {number}" for number in range(20))
 _NODES = 20
 _PORT = 10247
 _STAGES = Path(__file__).with_name("kwok_stages.yaml")
+_WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 def measure_scale() -> Iterator[Figure]:
@@ -34,7 +36,8 @@ def measure_scale() -> Iterator[Figure]:
         program = Path(__file__).with_name("waiting_program.py")
         python = ROOT / ".venv" / "airflow" / "bin" / "python"
         environ = {**os.environ, "AIRLOOM_HOME": str(ROOT / "build")}
-        told = json.loads(run(python, program, kubeconfig, NAMESPACE, str(PODS), env=environ).splitlines()[-1])
+        with enough_watchers():
+            told = json.loads(run(python, program, kubeconfig, NAMESPACE, str(PODS), env=environ).splitlines()[-1])
         requests = cluster.count_requests() - before
     finally:
         cluster.down()
@@ -47,6 +50,19 @@ def measure_scale() -> Iterator[Figure]:
     yield Figure("event loop's lag, worst", told["lag_max"], "s", "limit", 5, 1)
     yield Figure("requests a pod, from create to end", requests / PODS, "", "limit", 10, 1)
     yield Figure("2,000 pods of 41 s, in all", told["seconds"], "s", "limit", 300, 1)
+
+
+@contextmanager
+def enough_watchers() -> Iterator[None]:
+    """Let one process follow the logs of all pods, as kwok does for its nodes: each log that it follows takes one of
+    inotify's instances, of which Linux gives a user 128; beyond them kwok ends a followed log at once. A kubelet has
+    the pods of one node. The former limit is put back."""
+    former = _WATCHERS.read_text()
+    _WATCHERS.write_text(str(max(int(former), 2 * PODS)))
+    try:
+        yield
+    finally:
+        _WATCHERS.write_text(former)
 
 
 def start_nodes(cluster: LocalCluster, running_seconds: float = 40) -> None:

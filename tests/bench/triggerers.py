@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.bench.figures import Figure
-from tests.bench.scale import LINES, PODS, start_nodes
+from tests.bench.scale import LINES, PODS, enough_watchers, start_nodes
 from tests.cluster.installation import NAMESPACE, ROOT, prepare_cluster
 from tests.cluster.local.cluster import LocalCluster
 from tests.executors.airflow_parts import Part
@@ -45,6 +45,8 @@ SELECT string_agg(kind, E'\\n') FROM (
     FROM task_instance WHERE NOT {_GOOD} GROUP BY state, next_method
 ) kinds
 """
+_SETTLED = 150
+"""Looks in a row."""
 _BLOCKED = re.compile(r"async thread was blocked for ([0-9.]+) seconds")
 
 
@@ -57,7 +59,8 @@ def measure_triggerers() -> Iterator[Figure]:
             cluster.up(nodes=1)
             kubeconfig = prepare_cluster(cluster)
             start_nodes(cluster, _RUNNING_SECONDS)
-            yield from _measure(Path(name), postgres, kubeconfig)
+            with enough_watchers():
+                yield from _measure(Path(name), postgres, kubeconfig)
         finally:
             cluster.down()
 
@@ -69,22 +72,25 @@ def _measure(folder: Path, postgres: Postgres, kubeconfig: Path) -> Iterator[Fig
     (folder / "dags" / "many.py").write_text(_DAG_FILE)
     subprocess.run([_PROGRAMS / "airflow", "db", "migrate"], env=environ, check=True, capture_output=True)
     seed = [_PROGRAMS / "python", "-m", "tests.bench.seed_program", folder / "dags", kubeconfig, NAMESPACE, str(PODS)]
-    started = time.monotonic()
-    subprocess.run(seed, env=environ, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     parts = {name: Part(name, folder / name, _PROGRAMS, environs[name]) for name in environs}
+    survivor = parts["triggerer-2"]
     try:
         for part in parts.values():
             part.start()
+        running = "SELECT count(*) FROM job WHERE job_type = 'TriggererJob' AND state = 'running'"
+        wait_until(lambda: _ask(postgres, running, *parts.values()) == len(parts), "both triggerers run", 60)
+        idle = _settle(survivor)
+        started = time.monotonic()
+        subprocess.run(seed, env=environ, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         wait_until(
             lambda: _ask(postgres, "SELECT count(*) FROM trigger WHERE triggerer_id IS NULL") == 0, "all are taken", 180
         )
         shares = _ask(postgres, "SELECT min(n) FROM (SELECT count(*) n FROM trigger GROUP BY triggerer_id) shares")
-        survivor = parts["triggerer-2"]
         parts["triggerer-1"].die()
         waiting = "SELECT count(*) FROM task_instance WHERE state = 'deferred'"
         wait_until(lambda: _ask(postgres, waiting, survivor) == 0, "all are handed over", 600)
         seconds = time.monotonic() - started
-        peak = max(_read_peak(pid) for pid in processes.descendants(survivor.pid))
+        peak = _read_largest(survivor)
         survivor.stop()
     finally:
         for part in parts.values():
@@ -96,7 +102,8 @@ def _measure(folder: Path, postgres: Postgres, kubeconfig: Path) -> Iterator[Fig
     yield Figure("stages of 2,000 that two triggerers lost, one killed", PODS - good, "", "none", 1, 0)
     yield Figure("the smaller share of the two", shares, "triggers", "half", PODS / 2, None)
     yield Figure("logs of 2,000 that lack a line or have one twice", _count_faulty_logs(folder), "", "none", 1, 0)
-    yield Figure("memory of the triggerer that took all, a pod", peak / PODS / 1e3, "kB", "limit", 250, 1)
+    yield Figure("memory of an idle triggerer", idle / 1e6, "MB", "after 2,000 pods", peak / 1e6, None)
+    yield Figure("memory of the triggerer that took all, a pod", (peak - idle) / PODS / 1e3, "kB", "limit", 250, 1)
     yield Figure("its event loop, blocked the longest", max(blocked, default=0.0), "s", "limit", 5, 1)
     yield Figure(f"2,000 pods of {_RUNNING_SECONDS:g} s, in all", seconds, "s", "limit", 600, 1)
 
@@ -129,6 +136,23 @@ def _ask(postgres: Postgres, query: str, *parts: Part) -> int:
     for part in parts:
         assert not part.has_ended, part.tail()
     return int(postgres.ask(query) or 0)
+
+
+def _settle(part: Part) -> int:
+    """What its largest process holds when it has loaded all that it needs without work."""
+    peaks = [0]
+
+    def is_settled() -> bool:
+        peaks.append(_read_largest(part))
+        return len(peaks) > _SETTLED and peaks[-1] == peaks[-_SETTLED]
+
+    wait_until(is_settled, f"{part.name} has loaded", 60)
+    return peaks[-1]
+
+
+def _read_largest(part: Part) -> int:
+    """Bytes that the largest process of a part has held at most."""
+    return max(_read_peak(pid) for pid in processes.descendants(part.pid))
 
 
 def _read_peak(pid: int) -> int:

@@ -107,7 +107,7 @@ def test_a_log_is_whole_and_in_order_across_deferral_workers_and_another_trigger
         before = [f"waiting in {gone}"] if name == gone else []
         numbers = [str(number) for number in range(6000)]
         expected = ["deferring", *before, f"waiting in {other}", *numbers, f"let go in {other}", "resumed"]
-        lines = run.wait_for_lines(task_id, "resumed")
+        lines = run.wait_for_lines(task_id, "resumed", f"let go in {other}")
         told = [line for line in installation.parts[gone].log.read_text().splitlines() if "unfinished trigger" in line]
         assert lines == expected, (lines[:5], lines[-5:], len(lines), run.read_log_on_disks(task_id)[:2000], told)
 

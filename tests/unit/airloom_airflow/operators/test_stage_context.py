@@ -109,3 +109,11 @@ def test_where_openlineage_is_off_a_task_does_not_load_it(monkeypatch: pytest.Mo
     monkeypatch.delattr(plugins, "macros", raising=False)
     monkeypatch.setitem(sys.modules, f"{plugins.__name__}.macros", None)  # to load it would fail
     assert stage_context.find_lineage_parent(SimpleNamespace()) is None
+
+
+@pytest.mark.parametrize("other", ["features", "nightly_checks"])
+def test_two_dags_with_the_same_run_id_keep_their_results_apart(pipeline, other):
+    """Airflow makes one id for the runs of every DAG with the same cron; both DAGs here run `ingest`."""
+    training, another = tell(pipeline, "ingest"), tell(pipeline, "ingest", f"ops__whole__{other}")
+    assert training.run_uri != another.run_uri
+    assert training.run_id == "r", "a model is found by Airflow's id of its training"
