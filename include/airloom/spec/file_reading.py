@@ -1,0 +1,59 @@
+"""Reads the bytes of files that somebody else writes: pipeline files, their defaults, cluster files.
+
+`document` calls it, and the Airflow side's bundles before they know what a file holds. Whoever may push a pipeline file
+may push a link in its place, so a file is read only where that can neither hang, nor fill the memory, nor show another
+file of this machine. Not here: what the bytes mean (`document`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from airloom.errors import Finding, SpecError
+
+MAX_BYTES = 1_000_000
+"""Of a YAML file. A larger one is read no further than to see that it is."""
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+"""Not to wait for a pipe's other end, and not to follow a link that came after the look at where the path leads."""
+
+
+def read_file(path: Path, root: Path | None = None) -> bytes:
+    """A regular file's bytes, at most `MAX_BYTES` and one more.
+
+    Args:
+        path: the file. It may be a link, as each file of a Kubernetes ConfigMap is.
+        root: the folder of pipeline files, in which a link must end; left out, it may end anywhere.
+
+    Errors:
+        SpecError: it cannot be read, is no regular file, or leads out of the root.
+    """
+    if root is not None and not lies_in(root, path):
+        raise _refuse(
+            path,
+            f"is a link, or lies behind one, that leads out of the folder of pipeline files, {root}, so it is not "
+            "read; put the file itself there",
+        )
+    try:
+        descriptor = os.open(os.path.realpath(path), _FLAGS)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise _refuse(path, "is a pipe or a device, so it is not read; put a regular file in its place")
+            with open(descriptor, "rb", closefd=False) as stream:
+                return stream.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _refuse(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def lies_in(root: Path, path: Path) -> bool:
+    """Whether a path below a folder ends in that folder, all links followed; the folder itself may be one."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def _refuse(path: Path, message: str) -> SpecError:
+    return SpecError(findings=[Finding(str(path), 0, 0, "", message)])
