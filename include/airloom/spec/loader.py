@@ -73,11 +73,11 @@ def load_metadata(root: Path, file: str, text: bytes) -> dict[str, Any]:
     """
     try:
         document = parse_document(text, file)
-        team = _find_team(root / file, root)
     except SpecError:
         return {}
     if not isinstance(document.data, dict):
         return {}
+    team = file.partition("/")[0] if "/" in file else None
     layers: list[Document] = []
     for place in _list_defaults(root, team):
         with contextlib.suppress(SpecError):
@@ -253,12 +253,10 @@ def _list_defaults(root: Path | None, team: str | None) -> list[Path]:
 
 def _load_defaults(path: Path, root: Path | None) -> Document | None:
     """A defaults file, read once as long as it stays the same; None where there is none."""
-    if not os.path.lexists(path):
-        return None
     try:
         status = path.stat()
-    except OSError:  # a link to nowhere, say: reading it says so
-        return load_document(path, root)
+    except OSError:  # a link to nowhere is one, say: reading it says so
+        return load_document(path, root) if os.path.lexists(path) else None
     return _load_unchanged(path, root, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
