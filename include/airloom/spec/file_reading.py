@@ -37,7 +37,7 @@ def read_file(path: Path, root: Path | None = None) -> bytes:
             "read; put the file itself there",
         )
     try:
-        descriptor = os.open(os.path.realpath(path) if os.path.islink(path) else path, _FLAGS)
+        descriptor = os.open(os.path.realpath(path) if path.is_symlink() else path, _FLAGS)
         try:
             mode = os.fstat(descriptor).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -55,16 +55,27 @@ def lies_in(root: Path, path: Path) -> bool:
     return _has_no_link(root, path) or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False too where nobody can look, as at a link with a name that no disk takes."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _has_no_link(root: Path, path: Path) -> bool:
     """Whether nothing between a folder and a path below it is a link: a look at two places, where following all links
     takes ten times as long, which counts among thousands of files."""
     here, end = str(path), str(root)
     if not here.startswith(f"{end}/") or ".." in here:
         return False
-    while len(here) > len(end):
-        if os.path.islink(here):
-            return False
-        here = here.rpartition("/")[0]
+    try:
+        while len(here) > len(end):
+            if stat.S_ISLNK(os.lstat(here).st_mode):
+                return False
+            here = here.rpartition("/")[0]
+    except OSError:
+        return False
     return True
 
 

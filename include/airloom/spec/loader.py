@@ -23,6 +23,7 @@ from airloom.errors import Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
 from airloom.spec.document import Document, Key, Place, join_path, load_document, parse_document, shorten
 from airloom.spec.file_names import refuse_name, show_name
+from airloom.spec.file_reading import is_folder
 from airloom.spec.idle import find_idle
 from airloom.spec.pipeline import Pipeline
 
@@ -93,7 +94,7 @@ def find_pipeline_files(place: Path) -> Iterator[Path]:
     """Pipeline files in a folder and the folders below it, sorted; defaults and hidden names left out."""
     for path in sorted(place.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
-        if path.suffix in SUFFIXES and path.stem != "defaults" and not hidden and not os.path.isdir(path):
+        if path.suffix in SUFFIXES and path.stem != "defaults" and not hidden and not is_folder(path):
             yield path
 
 

@@ -1,7 +1,7 @@
 """Which pipeline a file is about, and where a pipeline's file lies; which of several has its DAGs `airloom.spec` says.
 
-`dag_files` and `loader` call it. It goes by no more of a file than its team and name, by the same rules as the loader of
-`airloom.spec`, and says nothing of what is wrong with a file: that loader does, where the file's DAGs are built.
+`dag_files` and `loader` call it. It goes by no more of a file than its team and name, by the same rules as the
+loader of `airloom.spec`, and says nothing of what is wrong with a file: that loader does, where its DAGs are built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from airloom.errors import SpecError
 from airloom.spec.file_names import is_team, refuse_name
-from airloom.spec.file_reading import lies_in, read_file
+from airloom.spec.file_reading import is_folder, lies_in, read_file
 from airloom.spec.loader import SUFFIXES, load_metadata
 from airloom.spec.ownership import Claim, list_named
 from airloom.spec.section import is_name
@@ -89,9 +89,9 @@ def list_pipeline_files(root: Path) -> Iterator[tuple[str, Stamp]]:
         found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in found:
         if entry.is_symlink() and not lies_in(root, root / entry.name):
-            if not is_pipeline_file(entry.name) and not os.path.isfile(entry):
+            if not is_pipeline_file(entry.name) and not _is_file(entry):
                 yield entry.name, _stamp(entry.stat(follow_symlinks=False))
-        elif entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry)):
+        elif entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and is_folder(root / entry.name)):
             yield from _list_folder(root, entry.name)
 
 
@@ -131,6 +131,13 @@ def _list_folder(root: Path, folder: str) -> Iterator[tuple[str, Stamp]]:
                 except FileNotFoundError:  # removed while we look
                     continue
             yield f"{folder}/{entry.name}" if folder else entry.name, _stamp(status)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # nobody can look
+        return False
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airloom.spec.file_names import refuse_name, show_name
+from airloom.spec.file_reading import is_folder
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom.spec.ownership import Claim, choose_owner
 from airloom_airflow.bundles.claims import (
@@ -196,7 +197,7 @@ class DagFiles:
             file = path.relative_to(self.path).as_posix().removesuffix(".py")
             if file in self._seen or path in others or path.is_dir():
                 continue
-            if os.path.isdir(root / file) or not os.path.lexists(root / file):  # it may have come back since, and a task wants it
+            if is_folder(root / file) or not os.path.lexists(root / file):  # it may be back since, for a task
                 path.unlink(missing_ok=True)
                 _log.info("Removed the DAG file %s: its pipeline file is gone", path)
 
@@ -225,7 +226,9 @@ def _digest_defaults(root: Path, file: str) -> str:
     for folder in dict.fromkeys((Path(), Path(file).parent)):
         content = read_bytes(root, str(folder / DEFAULTS_FILE))
         digest.update(b"%d:%s" % (len(content), content))
-        if os.path.lexists(root / folder / MISNAMED_DEFAULTS_FILE):  # a fault of every pipeline file that it lies behind
+        if os.path.lexists(
+            root / folder / MISNAMED_DEFAULTS_FILE
+        ):  # a fault of every pipeline file that it lies behind
             digest.update(MISNAMED_DEFAULTS_FILE.encode())
     return digest.hexdigest()[:16]
 

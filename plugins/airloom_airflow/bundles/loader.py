@@ -44,8 +44,9 @@ def load_pipelines(root: str | Path, team: str | None = None) -> dict[str, DAG]:
 
     Args:
         root: the folder of pipeline files.
-        team: only this team's, in its folder or in the root by their `metadata.team`; left out, all, and where stages are pods the janitor's DAG too. With a file a team,
-            give the janitor (`airloom_airflow.dag_factory.janitor.build_janitor_dag`) a file of its own.
+        team: only this team's, in its folder or in the root by their `metadata.team`; left out, all, and where stages
+            are pods the janitor's DAG too. With a file a team, give the janitor
+            (`airloom_airflow.dag_factory.janitor.build_janitor_dag`) a file of its own.
 
     Errors:
         ConfigError: there is no such folder, or no pipeline file of that team in it.

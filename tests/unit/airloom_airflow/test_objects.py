@@ -114,5 +114,5 @@ def test_a_forked_child_reads_objects_or_says_why_it_cannot(put: Put) -> None:
 
 @pytest.mark.parametrize("uri", ["s3://bucket/a#b", "gs://bucket/a?b=c", "az://container/a#"])
 def test_a_uri_whose_key_would_be_cut_off_is_refused(uri: str) -> None:
-    with pytest.raises(ConfigError, match="holds a . or #"):
+    with pytest.raises(ConfigError, match=r"holds a \? or #"):
         read_object(uri)

@@ -41,12 +41,12 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path, root: Path, monkeyp
 def test_no_file_is_left_open(root: Path) -> None:
     os.mkfifo(root / "pipe.yaml")
     (root / "good.yaml").write_text("a: 1")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     assert read_file(root / "good.yaml", root) == b"a: 1"
     for name in ("pipe.yaml", "ops", "absent.yaml"):
         with pytest.raises(SpecError):
             read_file(root / name, root)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def link_file(root: Path, outside: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_link_out_of_the_root_is_not_read_and_tells_nothing_of_what_is_there(t
     if there:
         (outside / "p.yaml").write_text("secret")
     link(root, outside)
-    with pytest.raises(SpecError, match=r"leads out of the folder of pipeline files, .*; put the file itself there") as no:
+    with pytest.raises(SpecError, match=r"leads out of the folder.*; put the file itself there") as no:
         read_file(root / "ops" / "p.yaml", root)
     assert "secret" not in str(no.value)
     assert str(outside) not in str(no.value)

@@ -379,7 +379,7 @@ def test_defaults_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path, wri
     path = write("root/ops/p.yaml", MINIMAL)
     write("secret.yaml", "spec: {retries: 5}\n")
     (root / "defaults.yaml").symlink_to(target)
-    with pytest.raises(SpecError, match=r"defaults.yaml: (cannot be read|is a link, or lies behind one, that leads out)"):
+    with pytest.raises(SpecError, match=r"defaults.yaml: (cannot be read|is a link, or lies behind one)"):
         load_pipeline(path, root)
 
 

@@ -206,7 +206,8 @@ def test_a_link_to_a_device_costs_its_own_file_alone(make_bundle, remote, tmp_pa
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
         "from airloom_airflow.bundles.git import GitPipelineDagBundle\n"
-        f"bundle = GitPipelineDagBundle(name='airloom', tracking_ref='main', subdir='pipelines', repo_url={remote.url!r})\n"
+        "bundle = GitPipelineDagBundle(name='airloom', tracking_ref='main', subdir='pipelines', "
+        f"repo_url={remote.url!r})\n"
         "bundle.initialize(); bundle.refresh()\n"
     )
     bundle = make_bundle()

@@ -611,16 +611,15 @@ def test_a_name_with_a_blank_is_an_import_error_and_takes_nobodys_dags(bundle, p
     assert ":3:18: metadata.name: given 'iris '; give lower-case words" in bag.import_errors[f"ops/{file}.py"]
 
 
-def test_a_team_that_the_defaults_give_is_the_pipelines_from_the_next_refresh_on(bundle, pipelines, caplog):
+def test_a_team_that_the_defaults_give_is_the_pipelines_from_the_next_refresh_on(bundle, pipelines):
     write_pipeline(pipelines, "p", text=MINIMAL.replace(", team: {team}", ""), file="../p.yaml")
-    copy = write_pipeline(pipelines, "p", text=MINIMAL.replace("{team}", "ml"), file="../copy.yaml")
+    write_pipeline(pipelines, "p", text=MINIMAL.replace("{team}", "ml"), file="../copy.yaml")
     for team, refused in (("ops", set()), ("ml", {"copy.yaml.py"})):
         (pipelines / "defaults.yaml").write_text(f"metadata: {{team: {team}}}\n")
         bundle.refresh()
         bag = load(bundle)
         assert f"{team}__p__train" in bag.dags
         assert set(bag.import_errors) == refused
-    assert str(copy) in next(iter(bag.import_errors.values()))
 
 
 def test_pipeline_files_of_a_config_map_are_read_through_its_links(bundle, make_bundle, pipelines, in_task):
@@ -655,7 +654,8 @@ def test_a_link_out_of_the_folder_shows_nobody_what_it_leads_to(bundle, pipeline
     bag = load(bundle)
     assert set(bag.dags) == {"ops__good__train"}
     assert "bad.yaml: is a link, or lies behind one" in bag.import_errors["ops/bad.yaml.py"]
-    assert "cG9z" not in "".join([*bag.import_errors.values(), *(path.read_text() for path in bundle.path.rglob("*.py"))])
+    shown = [*bag.import_errors.values(), *(path.read_text() for path in bundle.path.rglob("*.py"))]
+    assert "cG9z" not in "".join(shown)
 
 
 def test_a_folder_that_led_out_and_lies_there_now_is_read(bundle, pipelines, tmp_path):
