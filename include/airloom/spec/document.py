@@ -3,7 +3,7 @@
 Nothing but mappings, lists, text, numbers, booleans and null can come out: the parser's events are put together here,
 so there is no constructor that a tag could reach. Values are read as YAML 1.2 does, like editors that follow the JSON
 Schema: `no`, `on` and `2013-01-01` are text. Hostile files (deep nesting, alias bombs, huge) are refused early. Not
-here: what the data must look like (`pipeline`).
+here: which files are read (`file_reading`), what the data must look like (`pipeline`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from airloom.errors import Finding, SpecError
+from airloom.spec.file_reading import MAX_BYTES, read_file
 
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 
@@ -74,20 +74,18 @@ class Document:
         return len(path), place
 
 
-def load_document(path: Path) -> Document:
+def load_document(path: Path, root: Path | None = None) -> Document:
     """Read a YAML file.
 
+    Args:
+        path: the file.
+        root: the folder that it must lie in, links followed; left out, it may lie anywhere.
+
     Errors:
-        SpecError: it cannot be read, is too large, too deep, no UTF-8, no YAML, holds a duplicate key or a tag.
+        SpecError: it cannot be read (`read_file`), is too large, too deep, no UTF-8, no YAML, holds a duplicate key or
+            a tag.
     """
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError(
-            findings=[Finding(str(path), 0, 0, "", f"cannot be read: {error.strerror or error}")]
-        ) from error
-    return parse_document(raw, str(path))
+    return parse_document(read_file(path, root), str(path))
 
 
 def parse_document(raw: bytes, file: str) -> Document:

@@ -8,8 +8,10 @@ what lies behind. Not here: YAML's form (`document`), the words of errors (`comp
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,9 @@ from pydantic import ValidationError
 
 from airloom.errors import Finding, SpecError
 from airloom.spec.complaints import Complaint, build_complaints
-from airloom.spec.document import Document, Key, Place, join_path, load_document, shorten
+from airloom.spec.document import Document, Key, Place, join_path, load_document, parse_document, shorten
 from airloom.spec.file_names import refuse_name, show_name
+from airloom.spec.file_reading import is_folder
 from airloom.spec.idle import find_idle
 from airloom.spec.pipeline import Pipeline
 
@@ -58,11 +61,40 @@ def load_pipeline(path: Path, root: Path | None = None, environment: str | None 
     return chosen.pipeline
 
 
+def load_metadata(root: Path, file: str, text: bytes) -> dict[str, Any]:
+    """A pipeline file's metadata as `load_pipeline` has it, over that of the defaults, unchecked.
+
+    Empty where the file has none that can be read. Defaults that are not what they must be count as none: their
+    pipelines fail for it, and are the same pipelines still.
+
+    Args:
+        root: the folder of pipeline files.
+        file: the file's path below it.
+        text: the file's bytes.
+    """
+    try:
+        document = parse_document(text, file)
+    except SpecError:
+        return {}
+    if not isinstance(document.data, dict):
+        return {}
+    team = file.partition("/")[0] if "/" in file else None
+    layers: list[Document] = []
+    for place in _list_defaults(root, team):
+        with contextlib.suppress(SpecError):
+            defaults = _load_defaults(place, root)
+            if defaults is not None and next(_check_shape(defaults, is_defaults=True), None) is None:
+                layers.append(defaults)
+    parts = [{"metadata": each.data["metadata"]} for each in (*layers, document) if "metadata" in each.data]
+    metadata = _combine(parts, team).get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def find_pipeline_files(place: Path) -> Iterator[Path]:
     """Pipeline files in a folder and the folders below it, sorted; defaults and hidden names left out."""
     for path in sorted(place.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
-        if path.suffix in SUFFIXES and path.stem != "defaults" and not hidden and path.is_file():
+        if path.suffix in SUFFIXES and path.stem != "defaults" and not hidden and not is_folder(path):
             yield path
 
 
@@ -118,12 +150,7 @@ class _Checked:
 
 def _check(layers: list[_Layer], path: Path, team: str | None, given: bool) -> _Checked:
     """Merge the layers and check the whole."""
-    data: dict[str, Any] = {}
-    for layer in layers:
-        data = _merge(data, layer.part)
-    metadata = data.get("metadata")
-    if isinstance(metadata, dict) and team is not None and metadata.get("team") is None:
-        data = {**data, "metadata": {**metadata, "team": team}}
+    data = _combine((layer.part for layer in layers), team)
     pipeline: Pipeline | None = None
     complaints: list[Complaint] = []
     try:
@@ -141,6 +168,17 @@ def _check(layers: list[_Layer], path: Path, team: str | None, given: bool) -> _
     return _Checked(
         pipeline, tuple(finding for finding, _ in told), frozenset(finding for finding, overlay in told if overlay)
     )
+
+
+def _combine(parts: Iterable[dict[str, Any]], team: str | None) -> dict[str, Any]:
+    """Merge the layers' data, weakest first; where none of them gives the team it is the folder's."""
+    data: dict[str, Any] = {}
+    for part in parts:
+        data = _merge(data, part)
+    metadata = data.get("metadata")
+    if isinstance(metadata, dict) and team is not None and metadata.get("team") is None:
+        data = {**data, "metadata": {**metadata, "team": team}}
+    return data
 
 
 def _place(complaint: Complaint, layers: list[_Layer], path: Path) -> tuple[Finding, bool]:
@@ -190,13 +228,12 @@ def _load_layers(path: Path, root: Path | None, team: str | None) -> list[Docume
     """Defaults and file, weakest first; the faults of all of them at once."""
     documents: list[Document] = []
     findings: list[Finding] = []
-    defaults = [] if root is None else [root / DEFAULTS_FILE, *([root / team / DEFAULTS_FILE] if team else [])]
-    for place in (*defaults, path):
-        if place is not path and (misnamed := place.with_name(MISNAMED_DEFAULTS_FILE)).exists():
+    for place in (*_list_defaults(root, team), path):
+        if place is not path and os.path.lexists(misnamed := place.with_name(MISNAMED_DEFAULTS_FILE)):
             message = f"is not read: defaults lie in {DEFAULTS_FILE}; rename it, or remove it"
             findings.append(Finding(str(misnamed), 0, 0, "", message))
         try:
-            document = load_document(place) if place is path else _load_defaults(place)
+            document = load_document(place, root) if place is path else _load_defaults(place, root)
         except SpecError as error:
             findings.extend(error.findings)
             continue
@@ -208,20 +245,25 @@ def _load_layers(path: Path, root: Path | None, team: str | None) -> list[Docume
     return documents
 
 
-def _load_defaults(path: Path) -> Document | None:
+def _list_defaults(root: Path | None, team: str | None) -> list[Path]:
+    """The places of the defaults files behind a file, weakest first."""
+    if root is None:
+        return []
+    return [root / DEFAULTS_FILE, *([root / team / DEFAULTS_FILE] if team else [])]
+
+
+def _load_defaults(path: Path, root: Path | None) -> Document | None:
     """A defaults file, read once as long as it stays the same; None where there is none."""
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise SpecError(findings=[Finding(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
-    return _load_unchanged(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    except OSError:  # a link to nowhere is one, say: reading it says so
+        return load_document(path, root) if os.path.lexists(path) else None
+    return _load_unchanged(path, root, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 @functools.lru_cache(maxsize=256)
-def _load_unchanged(path: Path, *stamp: int) -> Document:
-    document = load_document(path)
+def _load_unchanged(path: Path, root: Path | None, *stamp: int) -> Document:
+    document = load_document(path, root)
     return document if document.data is not None else Document(document.file, {}, {})
 
 
@@ -237,6 +279,9 @@ def _check_shape(document: Document, is_defaults: bool) -> Iterator[Finding]:
         parts += [("environments", name) for name in data["environments"]]
     if is_defaults:
         parts += [(key,) for key in ("metadata", "spec") if key in data]
+        if isinstance(data.get("metadata"), dict) and "name" in data["metadata"]:
+            message = "a name is one pipeline's; give it in that pipeline's own file"
+            yield Finding(document.file, *document.find(("metadata", "name"), True)[1], "metadata.name", message)
         for key in sorted(data.keys() - {"metadata", "spec", "environments"}):
             message = f"unknown key {key!r}; a defaults file holds: environments, metadata, spec"
             yield Finding(document.file, *document.find((key,), True)[1], key, message)

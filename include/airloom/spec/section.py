@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=63)]
-"""Lower-case words joined by single `_` or `-`: safe in DAG ids, labels, paths and model names."""
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=63, strip_whitespace=False)
+]
+"""Lower-case words joined by single `_` or `-`: safe in DAG ids, labels, paths and model names.
+
+Blanks around one are refused rather than taken off: who looks a name up in the file itself must find the same.
+"""
 
 DottedPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
 """A class by its module and name."""
@@ -32,6 +37,18 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 MAX_INTEGER = 2_147_483_647
 """The largest whole number of Airflow's database."""
+
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+def is_name(value: object) -> bool:
+    """Whether a section takes a value as a `Name`."""
+    try:
+        _NAME.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 class MisfitError(ValueError):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
-from airloom.errors import AirloomError, ConfigError
+from airloom.errors import AirloomError, ConfigError, UnavailableError
 from airloom.spec.file_names import is_team, refuse_name
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom.spec.ownership import Claim, list_named
@@ -55,12 +57,11 @@ class BucketMirror:
         for file in self.refused:
             del found[file]
         known = self._read_index()
-        for file, tag in found.items():
-            if known.get(file) != tag or not (self.folder / file).is_file():
-                self._fetch(file)
-        for file in list(known):
-            if file not in found:
-                (self.folder / file).unlink(missing_ok=True)
+        changed = [file for file, tag in found.items() if known.get(file) != tag or not (self.folder / file).is_file()]
+        for file in self._fetch_listed(changed):
+            del found[file]
+        for file in known.keys() - found.keys():
+            self._remove(file)
         replace_file(self._index, json.dumps(found).encode())
 
     def fetch(self, claim: Claim) -> None:
@@ -70,13 +71,10 @@ class BucketMirror:
         is the team's folder listed and copied. Where the bucket is away, an earlier copy serves.
         """
         try:
-            for file in list_named(claim)[:1]:
-                self._fetch(file)
+            self._fetch_or_remove(list_named(claim)[:1])
+            self._fetch_or_remove((DEFAULTS_FILE, f"{claim.team}/{DEFAULTS_FILE}"))  # its team may be theirs
             if not find_named_files(self.folder, claim):
-                for file in list_named(claim)[1:]:
-                    self._fetch(file)
-            for defaults in (DEFAULTS_FILE, f"{claim.team}/{DEFAULTS_FILE}"):
-                self._fetch(defaults)
+                self._fetch_or_remove(list_named(claim)[1:])
             if not find_named_files(self.folder, claim):
                 self._fetch_team(claim.team)
         except AirloomError as error:
@@ -85,19 +83,45 @@ class BucketMirror:
             _log.warning("Pipeline %s is taken as it was when it was last read: %s", claim, error)
 
     def _fetch_team(self, team: str) -> None:
-        for prefix in (f"{team}/", ""):
-            for file in list_objects(f"{self._uri}/{prefix}", recursive=False):
-                if is_pipeline_file(f"{prefix}{file}") and refuse_name(f"{prefix}{file}") is None:
-                    self._fetch(f"{prefix}{file}")
+        for folder in (f"{team}/", ""):
+            listed = (f"{folder}{file}" for file in list_objects(f"{self._uri}/{folder}", recursive=False))
+            files = [file for file in listed if is_pipeline_file(file) and refuse_name(file) is None]
+            for file in self._fetch_listed(files):
+                self._remove(file)
 
-    def _fetch(self, file: str) -> None:
-        """Copy one object, or remove the copy of one that is gone."""
-        text = read_object(f"{self._uri}/{file}")
-        path = self.folder / file
-        if text is None:
-            path.unlink(missing_ok=True)
-        else:
-            replace_file(path, text)
+    def _fetch_listed(self, files: Iterable[str]) -> list[str]:
+        """Copy objects that the bucket listed just now. What it gives: those that are gone since.
+
+        Errors:
+            UnavailableError: it goes on listing one that it says is not there, which is no deletion.
+        """
+        absent = [file for file in files if not self._fetch(file)]
+        gone = [file for file in absent if not self._is_listed(file)]
+        for file in absent:
+            if file not in gone and not self._fetch(file):  # removed and put there again, or else a contradiction
+                raise UnavailableError(
+                    f"the bucket lists {self._uri}/{file}, and says that it is not there when it is read. "
+                    "Where this goes on, put the object there anew, or remove it."
+                )
+        return gone
+
+    def _is_listed(self, file: str) -> bool:
+        return "" in list_objects(f"{self._uri}/{quote(file)}", recursive=False)
+
+    def _fetch_or_remove(self, files: Iterable[str]) -> None:
+        for file in files:
+            if not self._fetch(file):
+                self._remove(file)
+
+    def _fetch(self, file: str) -> bool:
+        """Copy one object; False where there is none, which leaves its copy as it is."""
+        text = read_object(f"{self._uri}/{quote(file)}")
+        if text is not None:
+            replace_file(self.folder / file, text)
+        return text is not None
+
+    def _remove(self, file: str) -> None:
+        (self.folder / file).unlink(missing_ok=True)
 
     def _read_index(self) -> dict[str, str]:
         try:

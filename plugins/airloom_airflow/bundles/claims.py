@@ -1,7 +1,7 @@
 """Which pipeline a file is about, and where a pipeline's file lies; which of several has its DAGs `airloom.spec` says.
 
-`dag_files` and `loader` call it. It reads no more of a file than its metadata, and checks nothing: what is wrong with a
-file the loader of `airloom.spec` says, where the file's DAGs are built.
+`dag_files` and `loader` call it. It goes by no more of a file than its team and name, by the same rules as the
+loader of `airloom.spec`, and says nothing of what is wrong with a file: that loader does, where its DAGs are built.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from airloom.errors import SpecError
-from airloom.spec.document import parse_document
 from airloom.spec.file_names import is_team, refuse_name
-from airloom.spec.loader import SUFFIXES
+from airloom.spec.file_reading import is_folder, lies_in, read_file
+from airloom.spec.loader import SUFFIXES, load_metadata
 from airloom.spec.ownership import Claim, list_named
+from airloom.spec.section import is_name
 
 Stamp = tuple[int, int, int]
 
@@ -25,21 +25,22 @@ _DAG_ID = re.compile(f"(?P<team>{_PART})__(?P<name>{_PART})__{_PART}")
 
 
 def read_claim(root: Path, file: str, text: bytes) -> Claim | None:
-    """The pipeline that a file claims; None where it claims none, or one of a team whose folder it does not lie in.
+    """The pipeline that a file claims, which is the one that `load_pipeline` makes of it.
+
+    None where that would refuse the file for its team or name: they are missing, are no names, or the file lies in
+    another team's folder. A file that it would refuse for anything else still claims its pipeline.
 
     Args:
         root: the folder of pipeline files.
         file: the file's path below it.
         text: the file's bytes.
     """
-    metadata = _read_metadata(file, text)
-    folder = _find_folder(file)
-    team, name = metadata.get("team") or folder, metadata.get("name")
-    if team is None:  # a file in the root itself, whose team may come from the defaults
-        team = _read_metadata("defaults.yaml", read_bytes(root / "defaults.yaml")).get("team")
-    if not (isinstance(team, str) and isinstance(name, str)) or folder not in (None, team):
+    metadata = load_metadata(root, file, text)
+    team, name = metadata.get("team"), metadata.get("name")
+    folder, _, _ = file.rpartition("/")
+    if not (is_name(team) and is_name(name)) or folder not in ("", team):
         return None
-    return Claim(team, name)
+    return Claim(str(team), str(name))
 
 
 def split_dag_id(dag_id: str) -> Claim | None:
@@ -50,27 +51,29 @@ def split_dag_id(dag_id: str) -> Claim | None:
 
 def find_named_files(root: Path, claim: Claim) -> list[str]:
     """Files that bear the pipeline's name and claim it. At most four are looked at, however many there are."""
-    return [file for file in list_named(claim) if read_claim(root, file, read_bytes(root / file)) == claim]
+    return [file for file in list_named(claim) if read_claim(root, file, read_bytes(root, file)) == claim]
 
 
 def find_claimants(root: Path, claim: Claim) -> list[str]:
     """Files that claim a pipeline.
 
     Those that bear its name, at a cost that does not depend on how many pipelines there are. Only where none does, its
-    team's folder and the root are searched: each file is read, and only those that hold the name are parsed. A file
-    that bears the name and claims nothing, since it cannot be read, is among them: whoever loads it says what is wrong.
+    team's folder and the root are searched: each file is read, and only those that hold the name, or a `\\` by which
+    YAML may write it, are parsed. A file that bears the name and claims nothing, since it cannot be read, is among
+    them: whoever loads it says what is wrong.
     """
     if named := find_named_files(root, claim):
         return named
     found = [
         file
         for file in list_named(claim)
-        if (root / file).is_file() and read_claim(root, file, read_bytes(root / file)) is None
+        if os.path.lexists(root / file) and read_claim(root, file, read_bytes(root, file)) is None
     ]
-    for folder in (root / claim.team, root):
-        for path, _ in _list_folder(folder):
-            file, text = path.relative_to(root).as_posix(), read_bytes(path)
-            if claim.name.encode() in text and refuse_name(file) is None and read_claim(root, file, text) == claim:
+    for folder in (claim.team, ""):
+        for file, _ in _list_folder(root, folder) if lies_in(root, root / folder) else ():
+            text = read_bytes(root, file)
+            held = claim.name.encode() in text or b"\\" in text
+            if held and refuse_name(file) is None and read_claim(root, file, text) == claim:
                 found.append(file)
     return found
 
@@ -78,12 +81,18 @@ def find_claimants(root: Path, claim: Claim) -> list[str]:
 def list_pipeline_files(root: Path) -> Iterator[tuple[str, Stamp]]:
     """Every pipeline file in the root and in its folders, as a path below the root; defaults and hidden names left out.
 
-    The stamp changes where the file does. Among them may be names that are refused (`airloom.spec.file_names`).
+    The stamp changes where the file does. Among them may be names that are refused (`airloom.spec.file_names`). A
+    folder that is a link out of the root is listed as a file is: reading it says what is wrong.
     """
-    teams = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    for folder in (root, *teams):
-        for path, stamp in _list_folder(folder):
-            yield path.relative_to(root).as_posix(), stamp
+    yield from _list_folder(root, "")
+    with os.scandir(root) as entries:
+        found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in found:
+        if entry.is_symlink() and not lies_in(root, root / entry.name):
+            if not is_pipeline_file(entry.name) and not _is_file(entry):
+                yield entry.name, _stamp(entry.stat(follow_symlinks=False))
+        elif entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and is_folder(root / entry.name)):
+            yield from _list_folder(root, entry.name)
 
 
 def is_pipeline_file(file: str) -> bool:
@@ -93,43 +102,43 @@ def is_pipeline_file(file: str) -> bool:
     return path.suffix in SUFFIXES and path.stem != "defaults" and not hidden and len(path.parts) <= 2
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes; none where it cannot be read (building its DAGs says why)."""
+def read_bytes(root: Path, file: str) -> bytes:
+    """The bytes of a file below the root; none where it is not to be read (building its DAGs says why)."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_file(root / file, root)
+    except SpecError:
         return b""
 
 
-def _list_folder(folder: Path) -> Iterator[tuple[Path, Stamp]]:
+def _list_folder(root: Path, folder: str) -> Iterator[tuple[str, Stamp]]:
+    """Pipeline files in a folder below the root, or with no name in the root itself."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(root / folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):  # no such team, or removed while we look
         return
     except PermissionError:
-        if is_team(folder.name):
+        if not folder or is_team(folder):
             raise  # its pipelines are not gone for that
         return  # a volume's lost+found, say
     for entry in found:
         if is_pipeline_file(entry.name):
             try:
                 status = entry.stat()
-            except FileNotFoundError:  # removed while we look
-                continue
-            except OSError:  # links in a circle, say: building the file's DAGs says so
-                status = entry.stat(follow_symlinks=False)
-            yield Path(entry.path), (status.st_mtime_ns, status.st_size, status.st_ino)
+            except OSError:  # a link in a circle or to nowhere, say: building the file's DAGs says so
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # removed while we look
+                    continue
+            yield f"{folder}/{entry.name}" if folder else entry.name, _stamp(status)
 
 
-def _find_folder(file: str) -> str | None:
-    parts = PurePosixPath(file).parts
-    return parts[0] if len(parts) > 1 else None
-
-
-def _read_metadata(file: str, text: bytes) -> dict[str, Any]:
+def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
-        metadata = parse_document(text, file).data["metadata"]
-    except (SpecError, LookupError, TypeError):
-        return {}
-    return metadata if isinstance(metadata, dict) else {}
+        return entry.is_file()
+    except OSError:  # nobody can look
+        return False
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airloom.spec.file_names import refuse_name, show_name
+from airloom.spec.file_reading import is_folder
 from airloom.spec.loader import DEFAULTS_FILE, MISNAMED_DEFAULTS_FILE
 from airloom.spec.ownership import Claim, choose_owner
 from airloom_airflow.bundles.claims import (
@@ -38,9 +39,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is remembered of a pipeline file between two refreshes."""
+    """What is remembered of a pipeline file between two refreshes; `defaults` are behind its claim too."""
 
     stamp: Stamp
+    defaults: str
     digest: str
     claim: Claim | None
 
@@ -80,7 +82,7 @@ class DagFiles:
         claim = None if dag_id is None else split_dag_id(dag_id)
         if claim is not None:
             for file in find_claimants(root, claim):  # Airflow says which of them the task's DAG is from
-                if not read_bytes(self._stub_path(file)).startswith(MARK.encode()):
+                if not _read_own(self._stub_path(file)).startswith(MARK.encode()):
                     self._write(root, file, _digest_defaults(root, file), None)
 
     def refresh(self, root: Path, refused: Iterable[str] = ()) -> None:
@@ -93,12 +95,11 @@ class DagFiles:
         self.open(root, None)
         refused = self._refused = {*refused, *self._look(root)}
         owners = self._choose_owners()
-        self._defaults = _digest_all_defaults(root, self._seen)
         for file, seen in self._seen.items():
             owner = file if seen.claim is None else owners[seen.claim]
-            key = (seen.digest, self._defaults[str(Path(file).parent)], owner)
+            key = (seen.digest, seen.defaults, owner)
             if self._written.get(file) != key:
-                self._write(root, file, key[1], None if owner == file else owner)
+                self._write(root, file, seen.defaults, None if owner == file else owner)
                 self._written[file] = key
         for file in refused:
             self._write_refusal(root, file)
@@ -128,17 +129,21 @@ class DagFiles:
         return self.path / "airloom_janitor.py"
 
     def _look(self, root: Path) -> list[str]:
-        """Learn which pipeline files there are, and read those that changed. Those whose names are refused."""
+        """Learn which pipeline files there are, and read those that changed, or whose defaults did.
+
+        Those whose names are refused are what it gives.
+        """
+        stamps = dict(list_pipeline_files(root))
+        refused = [file for file in stamps if file not in self._seen and refuse_name(file) is not None]
+        for file in refused:
+            del stamps[file]
+        self._defaults = _digest_all_defaults(root, stamps)
         found: dict[str, _Seen] = {}
-        refused: list[str] = []
-        for file, stamp in list_pipeline_files(root):
-            seen = self._seen.get(file)
-            if seen is None and refuse_name(file) is not None:
-                refused.append(file)
-                continue
-            if seen is None or seen.stamp != stamp:
-                text = read_bytes(root / file)
-                seen = _Seen(stamp, hashlib.sha256(text).hexdigest(), read_claim(root, file, text))
+        for file, stamp in stamps.items():
+            seen, defaults = self._seen.get(file), self._defaults[str(Path(file).parent)]
+            if seen is None or (seen.stamp, seen.defaults) != (stamp, defaults):
+                text = read_bytes(root, file)
+                seen = _Seen(stamp, defaults, hashlib.sha256(text).hexdigest(), read_claim(root, file, text))
             found[file] = seen
         self._seen = found
         self._written = {file: key for file, key in self._written.items() if file in found}
@@ -177,7 +182,7 @@ class DagFiles:
         return self.path / build_stub_name(file)
 
     def _write(self, root: Path, file: str, defaults: str, owner: str | None) -> None:
-        stub = Stub(file, read_bytes(root / file), defaults, self._environment, owner)
+        stub = Stub(file, read_bytes(root, file), defaults, self._environment, owner)
         if _write_changed(self._stub_path(file), build_stub(stub).encode()):
             _log.info("Wrote the DAG file of pipeline file %s", root / file)
 
@@ -192,7 +197,7 @@ class DagFiles:
             file = path.relative_to(self.path).as_posix().removesuffix(".py")
             if file in self._seen or path in others or path.is_dir():
                 continue
-            if not (root / file).is_file():  # it may have come back since, and a task wants it
+            if is_folder(root / file) or not os.path.lexists(root / file):  # it may be back since, for a task
                 path.unlink(missing_ok=True)
                 _log.info("Removed the DAG file %s: its pipeline file is gone", path)
 
@@ -218,17 +223,27 @@ def _digest_all_defaults(root: Path, files: Iterable[str]) -> dict[str, str]:
 
 def _digest_defaults(root: Path, file: str) -> str:
     digest = hashlib.sha256()
-    for folder in dict.fromkeys((root, (root / file).parent)):
-        content = read_bytes(folder / DEFAULTS_FILE)
+    for folder in dict.fromkeys((Path(), Path(file).parent)):
+        content = read_bytes(root, str(folder / DEFAULTS_FILE))
         digest.update(b"%d:%s" % (len(content), content))
-        if (folder / MISNAMED_DEFAULTS_FILE).exists():  # a fault of every pipeline file that it lies behind
+        if os.path.lexists(
+            root / folder / MISNAMED_DEFAULTS_FILE
+        ):  # a fault of every pipeline file that it lies behind
             digest.update(MISNAMED_DEFAULTS_FILE.encode())
     return digest.hexdigest()[:16]
 
 
 def _write_changed(target: Path, text: bytes) -> bool:
     """Write a DAG file whole; False, and nothing is touched, where it is so already."""
-    if read_bytes(target) == text:
+    if _read_own(target) == text:
         return False
     replace_file(target, text)
     return True
+
+
+def _read_own(target: Path) -> bytes:
+    """A DAG file as it lies there; none where there is none."""
+    try:
+        return target.read_bytes()
+    except OSError:
+        return b""

@@ -19,6 +19,7 @@ from git import GitCommandError, Repo
 
 from airloom.errors import ConfigError, UnavailableError
 from airloom.settings import load_settings
+from airloom.spec.file_reading import lies_in
 from airloom_airflow.bundles.dag_files import DagFiles
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ class GitPipelineDagBundle(BaseDagBundle):
             tracking_ref=tracking_ref, subdir=subdir, git_conn_id=git_conn_id, repo_url=repo_url, **kwargs
         )
         settings = load_settings()
-        # a version's DAG files lie in its checkout, and go with it when Airflow removes versions that nobody uses
-        home = self._repository.repo_path / ".airloom" if self.version else self.base_dir / "airloom"
+        # a version's DAG files lie in its checkout, and go with it when Airflow removes versions that nobody uses; no
+        # commit can hold a folder called after its own hash, so nobody but we wrote what is there
+        home = self._repository.repo_path / f".airloom-{self.version}" if self.version else self.base_dir / "airloom"
         self._files = DagFiles(home, self.name, settings.environment, settings.runtime == "kubernetes")
 
     @property
@@ -116,6 +118,11 @@ class GitPipelineDagBundle(BaseDagBundle):
         if not root.is_dir():
             raise ConfigError(
                 f"the repository of bundle {self.name} has no folder {self.subdir!r} there. Make it, or mend `subdir`."
+            )
+        if not lies_in(self._repository.repo_path, root):
+            raise ConfigError(
+                f"{self.subdir!r} in the repository of bundle {self.name} is a link that leads out of the repository, "
+                "so nothing in it is read. Put the folder itself there, or mend `subdir`."
             )
         return root.absolute()
 

@@ -44,8 +44,9 @@ def load_pipelines(root: str | Path, team: str | None = None) -> dict[str, DAG]:
 
     Args:
         root: the folder of pipeline files.
-        team: only this team's; left out, all, and where stages are pods the janitor's DAG too. With a file a team,
-            give the janitor (`airloom_airflow.dag_factory.janitor.build_janitor_dag`) a file of its own.
+        team: only this team's, in its folder or in the root by their `metadata.team`; left out, all, and where stages
+            are pods the janitor's DAG too. With a file a team, give the janitor
+            (`airloom_airflow.dag_factory.janitor.build_janitor_dag`) a file of its own.
 
     Errors:
         ConfigError: there is no such folder, or no pipeline file of that team in it.
@@ -73,7 +74,8 @@ def load_pipelines(root: str | Path, team: str | None = None) -> dict[str, DAG]:
 
 
 def _refuse_team(root: Path, team: str) -> ConfigError:
-    teams = sorted({file.partition("/")[0] for file, _ in list_pipeline_files(root) if "/" in file})
+    claims = _read_claims(root, None)
+    teams = sorted({claim.team if claim else file.partition("/")[0] for file, claim in claims if claim or "/" in file})
     near = difflib.get_close_matches(team, teams, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     there = f"of: {', '.join(teams)}" if teams else "of no team"
@@ -82,26 +84,40 @@ def _refuse_team(root: Path, team: str) -> ConfigError:
 
 def _find_owners(root: Path, team: str | None) -> list[tuple[str, str]]:
     """Pipeline file → the file that has the DAGs of the pipeline that it claims, itself as a rule."""
-    files: dict[str, Claim | None] = {}
+    files = _read_claims(root, team)
     claimants: defaultdict[Claim, list[str]] = defaultdict(list)
-    for file, _ in list_pipeline_files(root):
-        named = refuse_name(file) is None
-        claim = files[file] = read_claim(root, file, read_bytes(root / file)) if named else None
+    for file, claim in files:
         if claim is not None:
             claimants[claim].append(file)
     owners = {claim: choose_owner(claim, found) for claim, found in claimants.items()}
-    return [
-        (file, file if claim is None else owners[claim])
-        for file, claim in files.items()
-        if team is None or file.startswith(f"{team}/")
-    ]
+    return [(file, file if claim is None else owners[claim]) for file, claim in files]
+
+
+def _read_claims(root: Path, team: str | None) -> list[tuple[str, Claim | None]]:
+    """A team's pipeline files, in its folder and in the root, or all of them, and what each claims."""
+    found: list[tuple[str, Claim | None]] = []
+    for file, _ in list_pipeline_files(root):
+        folder, _, _ = file.rpartition("/")
+        if team is not None and folder not in ("", team):
+            continue
+        claim = read_claim(root, file, read_bytes(root, file)) if refuse_name(file) is None else None
+        if team in (None, folder) or (claim is not None and claim.team == team):
+            found.append((file, claim))
+        elif claim is None:
+            _log.error(
+                "Pipeline file %s makes no DAGs for team %s: whose it is cannot be read from it, and it lies in no "
+                "team's folder. `airloom validate` says what is wrong with it; move it to its team's folder.",
+                show_name(str(root / file)),
+                team,
+            )
+    return found
 
 
 def _build(root: Path, file: str, owner: str, environment: str | None) -> dict[str, DAG]:
     shown = show_name(file)
     try:
         if owner != file:
-            raise refuse_newcomer(root / file, root / owner)
+            raise refuse_newcomer(root, file, owner)
         return build_dags(root / file, root, environment)
     except AirloomError as error:
         _log.error("Pipeline file %s makes no DAGs: %s", shown, error)

@@ -39,7 +39,7 @@ def build_stub_dags(stub: str, file: str, owner: str | None = None) -> dict[str,
     """
     root = find_root(Path(stub).parents[len(PurePosixPath(file).parts) - 1])
     if owner is not None and get_parsing_context().dag_id is None:
-        raise refuse_newcomer(root / file, root / owner)
+        raise refuse_newcomer(root, file, owner)
     return build_dags(root / file, root, load_settings().environment, bundled=True)
 
 
@@ -75,10 +75,10 @@ def build_dags(
     }
 
 
-def refuse_newcomer(path: Path, owner: Path) -> SpecError:
-    """What is wrong with a file that claims the pipeline of another."""
-    document = load_document(path)
+def refuse_newcomer(root: Path, file: str, owner: str) -> SpecError:
+    """What is wrong with a file that claims the pipeline of another; both are paths below the root."""
+    document = load_document(root / file, root)
     name = document.data["metadata"]["name"]
     _, (line, column) = document.find(("metadata", "name"))
-    message = describe_newcomer(name, owner)
-    return SpecError(findings=[Finding(str(path), line, column, "metadata.name", message)])
+    message = describe_newcomer(name, root / owner)
+    return SpecError(findings=[Finding(str(root / file), line, column, "metadata.name", message)])

@@ -14,15 +14,18 @@ from dataclasses import dataclass
 
 from airloom.spec.file_names import refuse_name
 
-MARK = "# An Airflow DAG file (form 2) that Airloom made from a pipeline file; changes here are lost."
+MARK = "# An Airflow DAG file (form 3) that Airloom made from a pipeline file; changes here are lost."
 """The first line. Its number goes up where files of an earlier form, left on a disk, would no longer do."""
 
 _REFUSED_FOLDER = "_refused"
 """Of the DAG files that stand for pipeline files whose names are refused: no team is called so."""
 _SHOWN_LENGTH = 100
 
+# The second line of both is empty: the pipeline's file may be called so that Python would read an encoding there
+# (PEP 263), and looks for one no further down.
 _TEXT = """\
 {mark} Change the pipeline file instead:
+#
 # {shown}
 #
 {text}
@@ -35,6 +38,7 @@ globals().update(build_stub_dags(__file__, {file!r}{owner}))
 
 _REFUSAL = """\
 {mark} Rename the pipeline file instead:
+#
 # {shown}
 from airloom.errors import SpecError
 

@@ -22,7 +22,7 @@ def read_object(uri: str) -> bytes | None:
     """An object's bytes; None where there is none.
 
     Args:
-        uri: `file:///…`, `s3://bucket/key`, `gs://bucket/key` or `az://container/key`.
+        uri: `file:///…`, `s3://bucket/key`, `gs://bucket/key` or `az://container/key`, its path percent-encoded.
 
     Errors:
         UnavailableError: the store does not answer.
@@ -68,6 +68,7 @@ def list_objects(uri: str, *, recursive: bool = True) -> dict[str, str]:
     """
     from airloom_airflow.objects import buckets
 
+    _refuse_marks(uri)
     return buckets.list_objects(uri, recursive=recursive)
 
 
@@ -78,7 +79,14 @@ def warm_up(uri: str) -> None:
             _load_reader(uri).open_client()
 
 
+def _refuse_marks(uri: str) -> None:
+    """A key with a `?` or `#` that was not quoted would be read as a shorter one, of another object or none."""
+    if "?" in uri or "#" in uri:
+        raise ConfigError(f"{uri!r} holds a ? or #, which end a URI's path; in a key, write %3F for ? and %23 for #")
+
+
 def _load_reader(uri: str) -> Any:
+    _refuse_marks(uri)
     scheme = urlsplit(uri).scheme
     if scheme == "s3":
         from airloom_airflow.objects import buckets

@@ -110,3 +110,9 @@ def test_a_forked_child_reads_objects_or_says_why_it_cannot(put: Put) -> None:
     assert read_object(uri) == b"x"
     answer = call_in_fork(lambda: read_object(uri))
     assert answer == b"x" or "was forked from process" in str(answer)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/a#b", "gs://bucket/a?b=c", "az://container/a#"])
+def test_a_uri_whose_key_would_be_cut_off_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"holds a \? or #"):
+        read_object(uri)

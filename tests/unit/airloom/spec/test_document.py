@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airloom.errors import Finding, SpecError
-from airloom.spec.document import MAX_BYTES, load_document, parse_document
+from airloom.spec.document import load_document, parse_document
+from airloom.spec.file_reading import MAX_BYTES
 
 TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0xD7FF))
 KEY = TEXT.filter(lambda text: len(json.dumps(text)) <= 1024)  # YAML's own limit for a key of this form

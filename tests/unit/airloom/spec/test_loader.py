@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -357,3 +358,41 @@ def test_notifiers_of_a_teams_defaults_need_not_be_for_every_pipeline(tmp_path: 
 def test_what_does_not_fit_the_rest_is_told_at_its_own_line(tmp_path: Path, write: Write, text: str, path: str) -> None:
     [finding] = findings_of(write("examples/iris.yaml", MINIMAL + "\n" * 20 + text), root=tmp_path)
     assert (finding.line, finding.path) == (len(MINIMAL.splitlines()) + 21, path)
+
+
+@pytest.mark.parametrize("key", ["name", "team"])
+@pytest.mark.parametrize("given", ["iris ", " iris", "iris\n", "iris\u00a0"])
+def test_blanks_around_a_name_are_refused_with_their_place(tmp_path: Path, write: Write, key: str, given: str) -> None:
+    metadata = {"name": "iris", "team": "ops", key: given}
+    path = write("ops/iris.yaml", MINIMAL.replace("name: iris", json.dumps(metadata)[1:-1]))
+    with pytest.raises(SpecError) as refused:
+        load_pipeline(path)
+    [finding] = refused.value.findings
+    assert (finding.line, finding.path) == (3, f"metadata.{key}")
+    assert "give lower-case words and digits" in finding.message
+
+
+def test_defaults_name_no_pipeline(tmp_path: Path, write: Write) -> None:
+    write("defaults.yaml", "metadata: {owner: us, name: p}\n")
+    with pytest.raises(SpecError, match=r"defaults.yaml:1:23: metadata.name: a name is one pipeline's"):
+        load_pipeline(write("ops/p.yaml", MINIMAL), tmp_path)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "../secret.yaml", "x" * 300])
+def test_defaults_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path, write: Write, target: str) -> None:
+    root = tmp_path / "root"
+    path = write("root/ops/p.yaml", MINIMAL)
+    write("secret.yaml", "spec: {retries: 5}\n")
+    (root / "defaults.yaml").symlink_to(target)
+    with pytest.raises(SpecError, match=r"defaults.yaml: (cannot be read|is a link, or lies behind one)"):
+        load_pipeline(path, root)
+
+
+def test_what_is_no_regular_file_is_found_and_refused(tmp_path: Path, write: Write) -> None:
+    write("ops/p.yaml", MINIMAL)
+    os.mkfifo(tmp_path / "ops" / "pipe.yaml")
+    (tmp_path / "ops" / "long.yaml").symlink_to("x" * 300)
+    found = {path.name for path in find_pipeline_files(tmp_path)}
+    assert found == {"p.yaml", "pipe.yaml", "long.yaml"}
+    with pytest.raises(SpecError, match="is a pipe or a device"):
+        load_pipeline(tmp_path / "ops" / "pipe.yaml", tmp_path)

@@ -12,6 +12,7 @@ from tests.unit.airloom_airflow.pipelines import MINIMAL, write_pipeline
 
 from airloom.errors import ConfigError, UnavailableError
 from airloom_airflow.bundles import PipelineDagBundle
+from airloom_airflow.objects import read_object
 
 
 class Prefix:
@@ -199,3 +200,78 @@ def test_a_bundle_may_move_from_a_folder_to_a_bucket(make_bundle, prefix, pipeli
     assert set(load(bundle).dags) == {"ops__there__train"}
     assert (pipelines / "ops" / "here.yaml").is_file()
     assert not (pipelines / "ops" / "there.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["churn#2", "which?", "100%25", "a%2Fb", "a+b c", "naïve"])
+def test_a_key_that_a_uri_would_misread_is_read(make_bundle, prefix, in_task, name):
+    prefix.put_pipeline("good")
+    prefix.put_pipeline("p", f"ops/{name}.yaml")
+    bundle = make_bundle()
+    bundle.refresh()
+    bag = load(bundle)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__good__train", "ops__p__train"}
+    in_task("ops__p__train")
+    assert set(load(make_bundle("a worker's")).dags) == {"ops__p__train"}
+
+
+@pytest.mark.parametrize("mark", ["#", "?"])
+def test_a_prefix_that_a_uri_would_misread_is_refused(prefix, storage, tmp_path, mark):
+    storage(tmp_path)
+    bundle = PipelineDagBundle(name="airloom", pipelines=f"{prefix.uri}{mark}2")
+    with pytest.raises(ConfigError, match=r"holds a \? or #, .*write %3F for \? and %23 for #"):
+        bundle.refresh()
+
+
+def absent(monkeypatch: pytest.MonkeyPatch, key: str, and_then: Callable[[], Any]) -> None:
+    """At the first look the store says of one key that it is not there; something happens then."""
+    seen: list[str] = []
+
+    def read(uri: str) -> bytes | None:
+        if not uri.endswith(key) or seen:
+            return read_object(uri)
+        seen.append(uri)
+        and_then()
+        return None
+
+    monkeypatch.setattr("airloom_airflow.bundles.bucket.read_object", read)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_is_removed_between_listing_and_reading_is_gone(make_bundle, prefix, monkeypatch, new):
+    prefix.put_pipeline("one")
+    prefix.put_pipeline("two")
+    bundle = make_bundle()
+    if not new:
+        bundle.refresh()
+        prefix.put_pipeline("two", retries=1)
+    absent(monkeypatch, "ops/two.yaml", lambda: prefix.remove("ops/two.yaml"))
+    bundle.refresh()
+    bag = load(bundle)
+    assert (set(bag.dags), bag.import_errors) == ({"ops__one__train"}, {})
+    prefix.put_pipeline("two", retries=1)
+    bundle.refresh()
+    assert set(load(bundle).dags) == {"ops__one__train", "ops__two__train"}
+
+
+def test_what_is_removed_and_put_again_between_listing_and_reading_is_there(make_bundle, prefix, monkeypatch):
+    prefix.put_pipeline("one")
+    absent(monkeypatch, "ops/one.yaml", lambda: prefix.put_pipeline("one", retries=2))
+    bundle = make_bundle()
+    bundle.refresh()
+    assert load(bundle).dags["ops__one__train"].get_task("train").retries == 2
+
+
+def test_what_is_listed_and_never_given_is_no_deletion(make_bundle, prefix, monkeypatch):
+    for name in ("one", "two"):
+        prefix.put_pipeline(name)
+    bundle = make_bundle()
+    bundle.refresh()
+    prefix.put_pipeline("two", retries=1)
+    with monkeypatch.context() as broken:
+        broken.setattr("airloom_airflow.bundles.bucket.read_object", lambda uri: None)
+        with pytest.raises(UnavailableError, match=r"lists s3://.*/ops/two.yaml, and says that it is not there"):
+            bundle.refresh()
+    assert set(load(bundle).dags) == {"ops__one__train", "ops__two__train"}
+    bundle.refresh()
+    assert load(bundle).dags["ops__two__train"].get_task("train").retries == 1

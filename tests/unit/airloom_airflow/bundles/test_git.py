@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from tests.unit.airloom_airflow.pipelines import FULL, MINIMAL
 
 from airloom.errors import ConfigError, UnavailableError
 from airloom_airflow.bundles.git import GitPipelineDagBundle
+from airloom_airflow.bundles.stub import MARK
 
 
 def text(name: str, retries: int = 0) -> str:
@@ -184,3 +188,96 @@ def test_versions_nobody_uses_go_with_their_dag_files(make_bundle, remote):
     first = remote.commit({"ops/one.yaml": FULL.format(name="one", team="ops")})
     bundle = make_bundle(version=first)
     assert bundle.path.is_relative_to(bundle.versions_dir / first)
+
+
+def link(remote: GitRemote, name: str, target: str | Path) -> None:
+    (remote.folder / name).symlink_to(target)
+    remote.commit({})
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "FIFO"])
+def test_a_link_to_a_device_costs_its_own_file_alone(make_bundle, remote, tmp_path, target):
+    """The DAG processor's refresh, in a process of its own with 2 GB and 50 s."""
+    if target == "FIFO":
+        target = str(tmp_path / "fifo")
+        os.mkfifo(target)
+    remote.commit({"ops/good.yaml": text("good")})
+    link(remote, "pipelines/ops/bad.yaml", target)
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "from airloom_airflow.bundles.git import GitPipelineDagBundle\n"
+        "bundle = GitPipelineDagBundle(name='airloom', tracking_ref='main', subdir='pipelines', "
+        f"repo_url={remote.url!r})\n"
+        "bundle.initialize(); bundle.refresh()\n"
+    )
+    bundle = make_bundle()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stderr[-400:]
+    bag = load(bundle)
+    assert set(bag.dags) == {"ops__good__train"}
+    assert set(bag.import_errors) == {"ops/bad.yaml.py"}
+
+
+@pytest.mark.parametrize("name", ["ops/bad.yaml", "ops/defaults.yaml", "away"])
+def test_a_link_out_of_the_repository_shows_nobody_a_file_of_the_machine(make_bundle, remote, tmp_path, name):
+    """Who may push pipeline files (data, no code) may not therefore read the DAG processor's files in the web UI."""
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    (mounted / "key.yaml").write_text("cG9zdGdyZXNfcGFzc3dvcmQ")
+    remote.commit({"ops/good.yaml": text("good"), "ml/good.yaml": text("other").replace("ops", "ml")})
+    link(remote, f"pipelines/{name}", mounted if name == "away" else mounted / "key.yaml")
+    bundle = make_bundle()
+    bundle.refresh()
+    bag = load(bundle)
+    assert "ml__other__train" in bag.dags
+    [error] = bag.import_errors.values()
+    assert f"{name}: is a link, or lies behind one, that leads out of the folder" in error
+    shown = "\n".join([*bag.import_errors.values(), *(path.read_text() for path in bundle.path.rglob("*.py"))])
+    assert "cG9z" not in shown
+    assert "key.yaml" not in shown
+
+
+def test_links_that_end_nowhere_or_where_nobody_can_look_stop_no_refresh(make_bundle, remote):
+    remote.commit({"ops/good.yaml": text("good")})
+    for name in ("teams", "ops/bad.yaml", "ops/defaults.yml", "team.yaml"):
+        link(remote, f"pipelines/{name}", "x" * 300)
+    link(remote, "pipelines/ops/gone.yaml", "nowhere.yaml")
+    bundle = make_bundle()
+    bundle.refresh()
+    told = load(bundle).import_errors
+    assert set(told) == {"ops/good.yaml.py", "ops/bad.yaml.py", "ops/gone.yaml.py", "team.yaml.py"}
+    assert "defaults.yml: is not read: defaults lie in defaults.yaml" in told["ops/good.yaml.py"]
+
+
+def test_a_link_within_the_folder_is_followed(make_bundle, remote):
+    remote.commit({"ops/one.yaml": text("one"), "ml/notes": "x"})
+    link(remote, "pipelines/data.yaml", "ops/one.yaml")
+    link(remote, "pipelines/ops/two.yaml", "../ml/two")
+    remote.commit({"ml/two": text("two")})
+    bundle = make_bundle()
+    bundle.refresh()
+    assert set(load(bundle).dags) == {"ops__one__train", "ops__two__train"}
+
+
+def test_a_folder_of_pipelines_that_is_a_link_out_of_the_repository_is_refused(make_bundle, remote, tmp_path):
+    remote.commit({"ops/one.yaml": text("one")})
+    remote.run("mv", "pipelines", "elsewhere")
+    link(remote, "pipelines", "elsewhere")
+    assert make_bundle().fetch_pipelines().name == "pipelines"
+    (remote.folder / "pipelines").unlink()
+    link(remote, "pipelines", tmp_path)
+    with pytest.raises(ConfigError, match=r"'pipelines' in the repository.*is a link that leads out of the repository"):
+        make_bundle(disk="another")
+
+
+def test_no_commit_brings_dag_files_of_its_own(make_bundle, remote, in_task):
+    """Pipeline files are data: who may push them may not therefore have code run where tasks do."""
+    first = remote.commit({"ops/one.yaml": text("one")})
+    of_first = make_bundle(version=first)
+    folder = of_first.path.relative_to(of_first.versions_dir / first).as_posix()
+    remote.commit({f"../{folder}/ops/one.yaml.py": f"{MARK}\nraise ImportError('code of a commit')\n"})
+    second = remote.run("rev-parse", "HEAD")
+    in_task("ops__one__train")
+    bag = load(make_bundle(version=second, disk="fresh"))
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__one__train"}

@@ -196,3 +196,31 @@ def test_loading_patches_nothing_of_airflow_and_needs_no_git():
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "airloom_airflow.bundles.claims" in loaded
     assert not loaded & {"airloom_airflow.executor", "airloom_airflow.triggerer", "airloom_airflow.speedups", "git"}
+
+
+def test_a_teams_file_has_its_pipelines_that_lie_in_the_root(load, pipelines, caplog):
+    write_pipeline(pipelines, "one")
+    write_pipeline(pipelines, "two", file="../two.yaml")
+    write_pipeline(pipelines, "two", file="../copy.yaml")
+    write_pipeline(pipelines, "three", text=MINIMAL.replace(", team: {team}", ""), file="../three.yaml")
+    write_pipeline(pipelines, "four", team="ml", file="../four.yaml")
+    (pipelines / "defaults.yaml").write_text("metadata: {team: ops}\n")
+    dags = {"ops__one__train", "ops__two__train", "ops__three__train", broken_dag_id("copy.yaml")}
+    assert set(load("ops").dags) == dags
+    assert set(load("ml").dags) == {"ml__four__train"}
+    assert "makes no DAGs for team" not in caplog.text
+    [told] = load("mll").import_errors.values()
+    assert "there are files of: ml, ops. Did you mean 'ml'?" in told
+
+
+def test_a_file_in_the_root_that_is_no_teams_is_told_to_the_log(pipelines, caplog):
+    write_pipeline(pipelines, "one")
+    (pipelines / "bad.yaml").write_text("metadata: [\n")
+    assert set(load_pipelines(pipelines, team="ops")) == {"ops__one__train"}
+    assert f"Pipeline file {pipelines}/bad.yaml makes no DAGs for team ops" in caplog.text
+    assert broken_dag_id("bad.yaml") in load_pipelines(pipelines)
+
+
+def test_a_name_with_a_blank_is_seen_as_broken(load, pipelines):
+    write_pipeline(pipelines, '"iris "', file="iris.yaml")
+    assert set(load().dags) == {broken_dag_id("ops/iris.yaml")}

@@ -589,3 +589,97 @@ def test_a_megabyte_of_nesting_is_one_import_error_and_crashes_nothing(bundle, p
     assert set(bag.dags) == {"ops__good__train"}
     (error,) = bag.import_errors.values()
     assert "hostile.yaml:1:51: nested deeper than 50 levels" in error
+
+
+def test_a_file_may_be_called_as_python_calls_an_encoding(bundle, pipelines):
+    write_pipeline(pipelines, "p", file="target-encoding=v2.yaml")
+    bundle.refresh()
+    bag = load(bundle)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__p__train"}
+
+
+@pytest.mark.parametrize("file", ["iris.yaml", "other.yaml"])
+def test_a_name_with_a_blank_is_an_import_error_and_takes_nobodys_dags(bundle, pipelines, file):
+    write_pipeline(pipelines, "live", file="lively.yaml")
+    write_pipeline(pipelines, '"iris "', file=file)
+    write_pipeline(pipelines, '"live "', file="copy.yaml")
+    bundle.refresh()
+    bag = load(bundle)
+    assert set(bag.dags) == {"ops__live__train"}
+    assert set(bag.import_errors) == {f"ops/{file}.py", "ops/copy.yaml.py"}
+    assert ":3:18: metadata.name: given 'iris '; give lower-case words" in bag.import_errors[f"ops/{file}.py"]
+
+
+def test_a_team_that_the_defaults_give_is_the_pipelines_from_the_next_refresh_on(bundle, pipelines):
+    write_pipeline(pipelines, "p", text=MINIMAL.replace(", team: {team}", ""), file="../p.yaml")
+    write_pipeline(pipelines, "p", text=MINIMAL.replace("{team}", "ml"), file="../copy.yaml")
+    for team, refused in (("ops", set()), ("ml", {"copy.yaml.py"})):
+        (pipelines / "defaults.yaml").write_text(f"metadata: {{team: {team}}}\n")
+        bundle.refresh()
+        bag = load(bundle)
+        assert f"{team}__p__train" in bag.dags
+        assert set(bag.import_errors) == refused
+
+
+def test_pipeline_files_of_a_config_map_are_read_through_its_links(bundle, make_bundle, pipelines, in_task):
+    """As Kubernetes lays one out, and when it brings another version in."""
+    for version, retries in (("..2026_01", 1), ("..2026_02", 2)):
+        text = MINIMAL + f"  retries: {retries}\n"
+        write_pipeline(pipelines / version, "one", text=text)
+        write_pipeline(pipelines / version, "two", text=text, file="../two.yaml")
+        fresh = pipelines / "..data_tmp"
+        fresh.symlink_to(version)
+        fresh.rename(pipelines / "..data")
+        if retries == 1:
+            (pipelines / "ops").rmdir()
+            (pipelines / "ops").symlink_to("..data/ops")
+            (pipelines / "two.yaml").symlink_to("..data/two.yaml")
+        bundle.refresh()
+        bag = load(bundle)
+        assert bag.import_errors == {}
+        assert {id_: dag.get_task("train").retries for id_, dag in bag.dags.items()} == {
+            "ops__one__train": retries,
+            "ops__two__train": retries,
+        }
+    in_task("ops__two__train")
+    assert set(load(make_bundle("fresh")).dags) == {"ops__two__train"}
+
+
+def test_a_link_out_of_the_folder_shows_nobody_what_it_leads_to(bundle, pipelines, tmp_path):
+    write_pipeline(pipelines, "good")
+    (tmp_path / "key").write_text("cG9zdGdyZXNf")
+    (pipelines / "ops" / "bad.yaml").symlink_to(tmp_path / "key")
+    bundle.refresh()
+    bag = load(bundle)
+    assert set(bag.dags) == {"ops__good__train"}
+    assert "bad.yaml: is a link, or lies behind one" in bag.import_errors["ops/bad.yaml.py"]
+    shown = [*bag.import_errors.values(), *(path.read_text() for path in bundle.path.rglob("*.py"))]
+    assert "cG9z" not in "".join(shown)
+
+
+def test_a_folder_that_led_out_and_lies_there_now_is_read(bundle, pipelines, tmp_path):
+    write_pipeline(pipelines, "good")
+    write_pipeline(tmp_path, "p", team="ml")
+    (pipelines / "ml").symlink_to(tmp_path / "ml")
+    bundle.refresh()
+    assert set(load(bundle).import_errors) == {"ml.py"}
+    (pipelines / "ml").unlink()
+    write_pipeline(pipelines, "p", team="ml")
+    bundle.refresh()
+    bag = load(bundle)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"ops__good__train", "ml__p__train"}
+
+
+def test_a_file_too_large_is_one_import_error_and_written_once(bundle, pipelines):
+    write_pipeline(pipelines, "p", text=MINIMAL + "# x\n" * 300_000)
+    bundle.refresh()
+    stub = bundle.path / "ops" / "p.yaml.py"
+    before = stub.stat()
+    [error] = load(bundle).import_errors.values()
+    assert "is larger than 1,000,000 bytes" in error
+    (pipelines / "ops" / "p.yaml").touch()
+    bundle.refresh()
+    assert (stub.stat().st_mtime_ns, stub.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert before.st_size < 2_000_000
