@@ -8,6 +8,7 @@ Not here: cloning and fetching (`apache-airflow-providers-git`), what becomes of
 from __future__ import annotations
 
 import logging
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,8 @@ class GitPipelineDagBundle(BaseDagBundle):
         from airloom_airflow.bundles.dag_processor import prepare_dag_processor  # no task needs it
 
         prepare_dag_processor()
+        with self.lock():
+            self._remove_stale_locks()
         try:
             self._repository.refresh()
         except GitCommandError as error:
@@ -127,12 +130,57 @@ class GitPipelineDagBundle(BaseDagBundle):
         return root.absolute()
 
     def _check_out(self) -> None:
+        """Have Airflow's own bundle make the checkout; beforehand, what it would stumble over is put right."""
+        with self.lock():
+            self._remove_stale_locks()
+            if not self._clone_from_disk():
+                self._require_remote()
         try:
             self._repository.initialize()
         except Exception:
             if not self.version or not self._fetch_by_hash():
                 raise
             self._repository.initialize()
+
+    def _remove_stale_locks(self) -> None:
+        """Those of a git that was killed in its work: who has the bundle's lock is alone at it on this disk."""
+        for git in (self._repository.bare_repo_path, self._repository.repo_path / ".git"):
+            for lock in (*git.glob("*.lock"), *(git / "refs").rglob("*.lock")):
+                _log.warning("Removing %s, which a git left that was ended in its work", lock)
+                lock.unlink(missing_ok=True)
+
+    def _clone_from_disk(self) -> bool:
+        """Whether the run's commit is checked out here, now or before: without the remote, where the disk has it."""
+        bare, place = self._repository.bare_repo_path, self._repository.repo_path
+        if place.exists() or not self.version or self._repository.submodules or self._repository.sparse_dirs:
+            return place.exists() and bool(self.version)
+        if not bare.is_dir() or not _has_commit(bare, self.version):
+            return False
+        part = place.with_name(f"{place.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        with Repo.clone_from(str(bare), str(part), no_checkout=True) as repo:
+            repo.git.checkout("--detach", self.version)
+        part.replace(place)
+        return True
+
+    def _require_remote(self) -> None:
+        """Before Airflow's bundle fetches: where that fails, it deletes the disk's clone, with all that only it has.
+
+        Errors:
+            UnavailableError: the remote does not answer, or refuses.
+        """
+        bare, hook = self._repository.bare_repo_path, self._repository.hook
+        if not bare.is_dir():
+            return
+        with Repo(bare) as repo, hook.configure_hook_env() if hook else nullcontext():
+            try:
+                with repo.git.custom_environment(**(hook.env if hook else {})):
+                    repo.git.ls_remote("origin", "HEAD")
+            except GitCommandError as error:
+                raise UnavailableError(
+                    f"the git remote of bundle {self.name} does not answer or refuses, and this disk does not have the "
+                    f"commit: {error.stderr or error}"
+                ) from error
 
     def _fetch_by_hash(self) -> bool:
         """A commit that no branch reaches any more, after a forced push, fetched by its hash; False: not needed.
@@ -142,12 +190,10 @@ class GitPipelineDagBundle(BaseDagBundle):
         bare, hook = self._repository.bare_repo_path, self._repository.hook
         if not bare.is_dir():
             return False
+        if _has_commit(bare, str(self.version)):
+            return False
+        _log.warning("Commit %s is on no branch or tag any more; fetching it by its hash", self.version)
         with self.lock(), Repo(bare) as repo, hook.configure_hook_env() if hook else nullcontext():
-            try:
-                repo.git.cat_file("-e", f"{self.version}^{{commit}}")
-                return False
-            except GitCommandError:
-                _log.warning("Commit %s is on no branch or tag any more; fetching it by its hash", self.version)
             try:
                 with repo.git.custom_environment(**(hook.env if hook else {})):
                     repo.git.fetch("origin", f"+{self.version}:refs/airloom/{self.version}")
@@ -158,3 +204,12 @@ class GitPipelineDagBundle(BaseDagBundle):
                     "newest version."
                 ) from error
         return True
+
+
+def _has_commit(repository: Path, version: str) -> bool:
+    with Repo(repository) as repo:
+        try:
+            repo.git.cat_file("-e", f"{version}^{{commit}}")
+        except GitCommandError:
+            return False
+    return True

@@ -281,3 +281,57 @@ def test_no_commit_brings_dag_files_of_its_own(make_bundle, remote, in_task):
     bag = load(make_bundle(version=second, disk="fresh"))
     assert bag.import_errors == {}
     assert set(bag.dags) == {"ops__one__train"}
+
+
+def leave_locks(disk: Path) -> None:
+    """As git does that is killed in its work."""
+    for git in [path for path in disk.rglob(".git") if path.is_dir()]:
+        (git / "index.lock").touch()
+    for bare in disk.rglob("bare"):
+        (bare / "packed-refs.lock").touch()
+
+
+@pytest.mark.parametrize("started_again", [True, False])
+def test_a_git_that_was_killed_in_its_work_stops_nobody(make_bundle, remote, tmp_path, started_again):
+    remote.commit({"ops/one.yaml": text("one")})
+    bundle = make_bundle()
+    bundle.refresh()
+    leave_locks(tmp_path / "disk")
+    remote.commit({"ops/one.yaml": text("one", retries=4)})
+    if started_again:
+        bundle = make_bundle()
+    bundle.refresh()
+    assert find_retries(bundle, "one") == 4
+
+
+def test_a_tasks_checkout_that_was_killed_is_made_again(make_bundle, remote, tmp_path, in_task):
+    first = remote.commit({"ops/one.yaml": text("one", retries=3)})
+    make_bundle().refresh()
+    remote.commit({"ops/one.yaml": text("one")})
+    in_task("ops__one__train")
+    part = next((tmp_path / "disk").rglob("bare")).parent / "versions" / f"{first}.part"
+    (part / ".git").mkdir(parents=True)
+    assert find_retries(make_bundle(version=first), "one") == 3
+    assert not part.exists()
+
+
+def test_a_task_whose_disk_has_its_commit_needs_no_remote(make_bundle, remote, in_task):
+    first = remote.commit({"ops/one.yaml": text("one", retries=3)})
+    make_bundle().refresh()
+    in_task("ops__one__train")
+    with remote.away():
+        bundle = make_bundle(version=first)
+    assert (find_version(bundle), find_retries(bundle, "one")) == (first, 3)
+
+
+def test_a_remote_that_is_away_costs_the_disk_none_of_its_commits(make_bundle, remote, tmp_path, in_task):
+    """One that was forced off the branch is on this disk alone."""
+    first = remote.commit({"ops/one.yaml": text("one", retries=3)})
+    make_bundle().refresh()
+    in_task("ops__one__train")
+    with remote.away(), pytest.raises(UnavailableError, match="does not answer or refuses"):
+        make_bundle(version="0" * 40)
+    with remote.away(), pytest.raises(UnavailableError, match="does not answer or refuses"):
+        make_bundle()
+    with remote.away():
+        assert find_retries(make_bundle(version=first), "one") == 3
