@@ -40,7 +40,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """Answers of a status in place of the right ones; 0: none, the connection is cut."""
+    """Answers of a status in place of the right ones; 0: none, the connection is cut; 200: a page, which is `message`."""
 
     status: int
     count: int
@@ -143,6 +143,10 @@ class KubernetesApi:
         """Cut the connections of the next requests that match, before an answer."""
         self.fail(0, count, matches)
 
+    def interpose(self, count: int, matches: Callable[[Request], bool] = lambda request: True) -> None:
+        """Answer the next requests that match with a page, as a gateway before the API server does: status 200."""
+        self.fail(200, count, matches, "<html>be right back</html>")
+
     def expire(self) -> None:
         """Forget what was: a watch from an earlier version is answered with 410."""
         self._call(lambda: setattr(self, "_oldest", self._version))
@@ -221,6 +225,8 @@ class KubernetesApi:
                     fault.count -= 1
                     if not fault.status:
                         http.transport.abort()
+                    if fault.status == 200:
+                        return web.Response(text=fault.message, content_type="text/html")
                     return _status(fault.status, "Fault", fault.message)
             answer: web.StreamResponse = await handler(http)
             return answer

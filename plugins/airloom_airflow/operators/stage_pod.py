@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,9 @@ from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
-from airloom_airflow.operators.earlier_pods import find_failure, find_pods, list_tasks, read_section, was_cleared
+from airloom_airflow.operators.earlier_pods import find_pods, list_tasks, was_cleared
 from airloom_airflow.operators.failures import translated_for_airflow
+from airloom_airflow.operators.pod_answer import PodAnswer
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
 from airloom_airflow.operators.pod_request import StageTask, build_request
@@ -57,7 +58,7 @@ from airloom_airflow.pods.pod import (
     build_selector,
 )
 from airloom_airflow.pods.schema import require_valid_pod
-from airloom_airflow.pods.state import PodState, read_state
+from airloom_airflow.pods.state import PodState
 from airloom_airflow.public_names import AirflowException
 from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
 from airloom_airflow.stage_secrets import keep_masked, load_secrets, mask_secrets
@@ -67,8 +68,6 @@ from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_CONFIRM_SECONDS = 60.0
-"""How long a stage that told its end may take to end."""
 _QUOTA_SECONDS = 15.0
 """How long to wait before a pod for which the quota had no room is asked for again."""
 
@@ -197,7 +196,7 @@ class StagePodOperator(KubernetesPodOperator):
                     refused_at = self._wait_for_quota(error, launch, refused_at)
                     continue
             elif self._shared:
-                state = read_section(self._pods, place, self.stage, write_log, shared=True)
+                state = self._answer(place).read_section(write_log)
             self._place, refused_at = place, None
             limits = self._limits
             if state is None and self.deferrable:
@@ -234,13 +233,13 @@ class StagePodOperator(KubernetesPodOperator):
         failed, unread = True, False
         try:
             self._callbacks.call("on_pod_completion", context, pod=pod)
-            state = self._confirm(place, state)
+            state = self._answer(place).confirm(state, self._limits, write_log)
             answer = self._accept(build_verdict(self.stage, self._compute, self._profile, state, launch))
             failed = isinstance(answer, Launch)
             return answer
         except UnreadResultError:
             unread = True
-            self.log.warning("Pod %s stays: its stage has succeeded, and a retry reads its result.", place.name)
+            self.log.warning("Pod %s stays: its stage has ended, and a retry reads what it answered.", place.name)
             raise
         finally:
             try:
@@ -259,27 +258,6 @@ class StagePodOperator(KubernetesPodOperator):
             self._pods.mark(place, {KEPT_LABEL: "true"})
         elif failed or len(self._stages) == 1:
             self._pods.delete(place, grace_seconds=0)
-
-    def _confirm(self, place: PodPlace, state: PodState) -> PodState:
-        """What Kubernetes says of a stage that told its own end: only its exit status and termination message count.
-
-        The stage tells it about a second earlier, in which Airflow has brought the task back to a worker. Of a pod that
-        runs on for other stages there is only the stage's own word; so of one that is lost, or that cannot be asked
-        about, since. What it says is checked by its result's digest.
-        """
-        if not state.by_stage or len(self.group) > 1:
-            return state
-        deadline = time.monotonic() + _CONFIRM_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                confirmed = read_state(self._pods.read(place), datetime.now(UTC), self._profile.limits)
-            except AirloomError as error:
-                self.log.warning("Kubernetes cannot be asked how the stage ended; it is taken at its word: %s", error)
-                return state
-            if confirmed.ending is not None:
-                return state if confirmed.ending in ("lost", "overdue") else confirmed
-            time.sleep(0.1)
-        return state
 
     def _accept(self, verdict: Verdict) -> str | Launch:
         """Do what a verdict says; a stage that ended well has a whole result. Its links are for the web UI."""
@@ -369,7 +347,7 @@ class StagePodOperator(KubernetesPodOperator):
         if found is None:
             return None
         place, self._in_pod = self._pods.find_place(found), list_tasks(found)
-        if ti.try_number > 1 and (failure := self._find_failure(place)):
+        if ti.try_number > 1 and (failure := self._answer(place).find_failure(self._limits)):
             words = failure.message or f"exit code {failure.exit_code}"
             self.log.warning("Pod %s of an earlier try failed, and this one starts anew: %s", place.name, words)
             self._leave(place, failure, failed=True)
@@ -379,8 +357,9 @@ class StagePodOperator(KubernetesPodOperator):
         self._pods.hold(place, {name + self.stage: value for name, value in holder.items()})
         return place
 
-    def _find_failure(self, place: PodPlace) -> PodState | None:
-        return find_failure(self._pods, place, self.stage, self._limits, shared=self._shared)
+    def _answer(self, place: PodPlace) -> PodAnswer:
+        """The stage's, in a pod."""
+        return PodAnswer(self._pods, place, self.stage, self._shared)
 
     @property
     def _shared(self) -> bool:

@@ -33,7 +33,7 @@ _SILENCE_SECONDS = 150.0
 """How long a watch may be silent; the API server sends a bookmark each minute."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
-_LOG_END_SECONDS = 10.0
+_LOG_END_SECONDS = 30.0
 _LOST_LOG_END_SECONDS = 2.0
 """How long an ended pod's log may say nothing before it is taken for whole; of a lost one's node little is expected."""
 _COUNTS: dict[Ending, metrics.Count] = {

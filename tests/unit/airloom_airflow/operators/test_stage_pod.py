@@ -42,6 +42,10 @@ def is_read(request: Request) -> bool:
     return request.method == "GET" and not request.path.endswith(("/pods", "/log"))
 
 
+def is_log(request: Request) -> bool:
+    return request.path.endswith("/log")
+
+
 def is_delete(request: Request) -> bool:
     return request.method == "DELETE"
 
@@ -433,6 +437,15 @@ def test_an_api_server_away_at_the_end_and_back_keeps_the_success(here, api, sta
     assert api.names == []
 
 
+def test_a_gateways_page_at_the_end_costs_no_success(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    api.interpose(1, is_read)
+    uri = here.make().resume(build_context(), build_event(deferred, message=here.write_result()))
+    assert uri.endswith("train.json")
+
+
 def test_a_retry_does_not_take_a_failed_pod_for_its_own_that_could_not_be_deleted(here, api):
     api.fail(403, 1, is_delete)
     with Kubelet(api, [here.end(75)]), pytest.raises(AirflowException, match="no whole pointer"):
@@ -640,6 +653,61 @@ def test_a_group_stages_success_stands_though_its_pod_can_no_longer_be_touched(h
     api.fail(503, 1000)
     event = build_event(first, message=here.write_result("ingest"))
     assert here.make("ingest", GROUP).resume(build_context("ingest"), event).endswith("ingest.json")
+
+
+def end_group(here: Installation, api: KubernetesApi, name: str) -> None:
+    """A group's stages end well, and their pod with them."""
+    uid = api.find(name)["metadata"]["uid"]
+    for stage in GROUP:
+        marks = begin_line(uid, stage), end_line(uid, stage, 0, here.write_result(stage))
+        api.write_log(name, [stamp(mark) for mark in marks])
+    api.write_log(name, [], end=True)
+    api.change(name, status=ended(0))
+
+
+def test_a_groups_answer_is_read_though_the_api_server_is_busy_when_their_pod_ends(here, api):
+    def end(pod: dict[str, Any]) -> None:
+        api.fail(429, 4, is_log)
+        end_group(here, api, pod["metadata"]["name"])
+
+    with Kubelet(api, [end]):
+        assert execute(here.make("ingest", GROUP)).endswith("ingest.json")
+
+
+@pytest.mark.parametrize("seen", ["exited", "out-of-memory"])
+def test_a_groups_answer_that_was_not_read_in_the_triggerer_is_read_in_the_worker(here, api, seen):
+    """Of the group's first stage; a later one's end was seen meanwhile."""
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    end_group(here, api, first.trigger.place["name"])
+    api.fail(503, 2, is_log)
+    event = build_event(first, ending=seen, by_stage=False)
+    assert here.make("ingest", GROUP).resume(build_context("ingest"), event).endswith("ingest.json")
+    assert api.names == [first.trigger.place["name"]]
+
+
+def test_a_groups_answer_that_cannot_be_read_for_long_is_read_by_a_retry(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    end_group(here, api, first.trigger.place["name"])
+    event = build_event(first, by_stage=False)
+    api.away = True
+    with pytest.raises(AirflowException, match="the stage's answer lies in its pod's log"):
+        here.make("ingest", GROUP).resume(build_context("ingest"), event)
+    api.away = False
+    assert execute(here.make("ingest", GROUP), try_number=2, task_instance="018f-2").endswith("ingest.json")
+    assert api.names == [first.trigger.place["name"]]
+
+
+def test_a_groups_answer_that_went_with_its_node_is_worked_out_again_within_the_try(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    end_group(here, api, first.trigger.place["name"])
+    api.fail(502, 1000, is_log)
+    with pytest.raises(TaskDeferred) as again:
+        here.make("ingest", GROUP).resume(build_context("ingest"), build_event(first, by_stage=False))
+    assert again.value.trigger.launch["losses"] == 1
+    assert api.names == [again.value.trigger.place["name"]]
 
 
 @pytest.mark.parametrize("stage", ["ingest", "validate"])
