@@ -40,7 +40,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """Answers of a status in place of the right ones; 0: none, the connection is cut; 200: a page, which is `message`."""
+    """Answers of a status in place of the right ones; 0: none, the connection is cut; 200: `message` as a page."""
 
     status: int
     count: int

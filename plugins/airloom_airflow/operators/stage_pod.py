@@ -7,7 +7,8 @@ one watch for all pods, in the triggerer; the stage's answer comes by the pod's 
 A pod's name is made of the installation, the task and its try, so the API server itself sees to it that a try has one
 pod at a time: whoever starts it a second time finds it there, and goes on with it. Pods are waited for and deleted by
 uid. Beside it lie what it asks the cluster (`pod_client`) and for (`pod_request`), with which pod of before a try goes
-on (`earlier_pods`), what an end means (`pod_verdict`), and the user's own callbacks (`pod_callbacks`).
+on (`earlier_pods`), what became of the stage in it (`pod_answer`) and means (`pod_verdict`), how the try parts from it
+(`pod_holder`), and the user's own callbacks (`pod_callbacks`).
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.pod_answer import PodAnswer
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
 from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
+from airloom_airflow.operators.pod_holder import PodHolder
 from airloom_airflow.operators.pod_request import StageTask, build_request
-from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
+from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict
 from airloom_airflow.operators.stage_name import find_stage, require_shared_prefix
 from airloom_airflow.operators.stage_result import UnreadResultError, load_result, wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import (
     HOLDER_ANNOTATION,
-    KEPT_LABEL,
     MAX_TRIES_ANNOTATION,
     SECRET_GATE,
     TASK_INSTANCE_LABEL,
@@ -114,6 +115,7 @@ class StagePodOperator(KubernetesPodOperator):
         self.stage = find_stage(stage, task_id)
         require_shared_prefix(self.stage, task_id or self.stage, group)
         super().__init__(task_id=task_id or self.stage, kubernetes_conn_id=None, **kwargs)
+        self.on_success_callback = [_part_from_pod, *self.on_success_callback]
         self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
         self.pipeline = pipeline
         self.earlier = earlier
@@ -159,19 +161,22 @@ class StagePodOperator(KubernetesPodOperator):
         """
         self._killed = True
         if self._place is not None:
-            if self._holds(self._place):
-                self._pods.delete(self._place)
+            self._holder.delete(self._place)
         elif self._making is not None:  # it may have come into being, though nobody has told us yet
             metadata = self._making.metadata
             label = f"{TASK_INSTANCE_LABEL}={metadata.labels[TASK_INSTANCE_LABEL]}"
             for pod in self._pods.list(metadata.namespace, f"{build_selector(self._settings.installation)},{label}"):
                 self._pods.delete(self._pods.find_place(pod))
 
-    def _holds(self, place: PodPlace) -> bool:
-        """Whether no later try goes on with the pod."""
-        metadata = (self._pods.read(place) or {"metadata": {}})["metadata"]
-        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.stage)
-        return holder in (None, self._try)
+    def part_from_pod(self, context: Context) -> None:
+        """The task has succeeded: its pod goes, where Airflow has heard of it, and no other stage runs on in it, or has
+        its answer there."""
+        if self._place is None or not self._holder.is_heard():
+            return
+        pod = self._callbacks.read_pod(self._place, self._pods.read_model)
+        if len(self._stages) == 1:
+            self._holder.delete(self._place, grace_seconds=0)
+        self._callbacks.call("on_pod_cleanup", context, pod=pod)
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
         """The pod of a try that had none before."""
@@ -225,9 +230,10 @@ class StagePodOperator(KubernetesPodOperator):
         return self.group[self.group.index(self.stage) :]
 
     def _finish(self, context: Context, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
-        """The pod has ended: the result's URI, another launch, or an error. Then the pod goes, whatever came of it."""
+        """The pod has ended: the result's URI, another launch, or an error. It goes at once, but for a success: that
+        one's goes in `part_from_pod`."""
         if self._killed:
-            self._pods.delete(place)
+            self._holder.delete(place)
             raise AirflowException("the task was ended from outside")
         pod = self._callbacks.read_pod(place, self._pods.read_model)
         failed, unread = True, False
@@ -245,19 +251,10 @@ class StagePodOperator(KubernetesPodOperator):
             try:
                 self._callbacks.call("on_pod_teardown", context, pod=pod)
             finally:
-                if not unread:
-                    self._leave(place, state, failed=failed)
-            self._callbacks.call("on_pod_cleanup", context, pod=pod)
-
-    def _leave(self, place: PodPlace, state: PodState, *, failed: bool) -> None:
-        """Delete the pod, but where it is kept for a look, or runs on for other stages, whose answers are still in it.
-
-        Nothing hangs on this: a later try takes no failure for its own (`earlier_pods`), and the janitor comes after.
-        """
-        if failed and self._cluster.keep_failed_pods and is_kept(state):
-            self._pods.mark(place, {KEPT_LABEL: "true"})
-        elif failed or len(self._stages) == 1:
-            self._pods.delete(place, grace_seconds=0)
+                if failed and not unread:
+                    self._holder.leave_failed(place, state)
+            if failed:
+                self._callbacks.call("on_pod_cleanup", context, pod=pod)
 
     def _accept(self, verdict: Verdict) -> str | Launch:
         """Do what a verdict says; a stage that ended well has a whole result. Its links are for the web UI."""
@@ -350,7 +347,7 @@ class StagePodOperator(KubernetesPodOperator):
         if ti.try_number > 1 and (failure := self._answer(place).find_failure(self._limits)):
             words = failure.message or f"exit code {failure.exit_code}"
             self.log.warning("Pod %s of an earlier try failed, and this one starts anew: %s", place.name, words)
-            self._leave(place, failure, failed=True)
+            self._holder.clear_away(place, failure)
             return None
         self.log.info("Pod %s is still there; going on with it.", place.name)
         holder = {HOLDER_ANNOTATION: str(ti.id), MAX_TRIES_ANNOTATION: str(ti.max_tries)}
@@ -398,12 +395,18 @@ class StagePodOperator(KubernetesPodOperator):
         """Read the installation, and be ready to ask its cluster."""
         self._load()
         mask_secrets({**os.environ, **self._cluster.env})
-        self._try = str(context["ti"].id)
         self._pods = PodClient(self._open_client, self._cluster.connection, self.log)
+        self._holder = PodHolder(self._pods, self.stage, context["ti"], self._cluster.keep_failed_pods)
         self._callbacks = PodCallbacks(self._cluster.callbacks, self, lambda: self.client)
 
     def _open_client(self) -> Any:
         return KubernetesHook(**build_hook_arguments(self._cluster.connection)).core_v1_client
+
+
+def _part_from_pod(context: Context) -> None:
+    """Airflow calls it where a task has succeeded, after it was told so."""
+    task: Any = context["ti"].task
+    task.part_from_pod(context)
 
 
 def _is_held(pod: V1Pod) -> bool:

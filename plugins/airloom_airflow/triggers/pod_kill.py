@@ -65,7 +65,7 @@ async def end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: boo
             return False
         stages = pod["metadata"].get("annotations", {}).get(STAGES_ANNOTATION, "").split() if shared else []
         try:
-            states = await _ask_airflow(task, sorted({task.task_id, *stages}))
+            states = await sync_to_async(read_states)(task, sorted({task.task_id, *stages}))
         except Exception as error:
             log.warning(
                 "pod %s stays: Airflow cannot be asked what became of its task (%s). If nobody waits for it, the "
@@ -135,11 +135,15 @@ async def _has_answered(client: ClusterClient, place: PodPlace, stage: str, *, s
     return position.is_over
 
 
-async def _ask_airflow(task: WaitingTask, task_ids: list[str]) -> Mapping[str, str | None]:
-    """Task → state, without what Airflow does not know."""
+def read_states(task: WaitingTask, task_ids: list[str]) -> Mapping[str, str | None]:
+    """Task → state, without what Airflow does not know; of a mapped one, by its `key`.
+
+    Errors:
+        Exception: Airflow cannot be asked.
+    """
     from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 
-    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+    states = RuntimeTaskInstance.get_task_states(
         dag_id=task.dag_id,
         run_ids=[task.run_id],
         task_ids=task_ids,
