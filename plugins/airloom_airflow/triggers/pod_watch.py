@@ -31,6 +31,8 @@ _LONGEST_WAIT_SECONDS = 30.0
 _WATCH_SECONDS = 300
 _SILENCE_SECONDS = 150.0
 """How long a watch may be silent; the API server sends a bookmark each minute."""
+_LOOK_UP_SECONDS = 10.0
+"""How long the answer about one pod may take; its limits are looked at when it has come or not."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOG_END_SECONDS = 30.0
@@ -188,7 +190,7 @@ class PodWatch:
 
     async def _look_up(self, place: PodPlace) -> Pod | None:
         """The pod as the API server has it now; None: it has none of this uid."""
-        async with self.client.get(f"{self._path}/{place.name}") as answer:
+        async with self.client.get(f"{self._path}/{place.name}", silence_seconds=_LOOK_UP_SECONDS) as answer:
             if answer.status == 404:
                 return None
             pod = await _load_json(answer)
