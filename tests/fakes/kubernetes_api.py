@@ -64,6 +64,7 @@ class KubernetesApi:
         requests: all that came, in their order.
         away: True: every connection is cut before an answer.
         silent: True: streams stay open and say nothing more; new ones open, and say nothing.
+        watch_end: each new watch ends at once, with this as its ERROR; empty: without a word.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class KubernetesApi:
         self.requests: list[Request] = []
         self.away = False
         self.silent = False
+        self.watch_end: Json | None = None
         self.url = ""
         self._pods: dict[tuple[str, str], Json] = {}
         self._logs: dict[tuple[str, str], PodLog] = {}
@@ -246,9 +248,10 @@ class KubernetesApi:
         deadline = self._loop.time() + float(http.query.get("timeoutSeconds") or 3600)
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(http)
-        if version < self._oldest:
-            gone = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {}}
-            await answer.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+        end = {"kind": "Status", "code": 410, "reason": "Expired"} if version < self._oldest else self.watch_end
+        if end is not None:
+            if end:
+                await answer.write(json.dumps({"type": "ERROR", "object": end}).encode() + b"\n")
             return answer
         while self._loop.time() < deadline:
             changed = self._changed

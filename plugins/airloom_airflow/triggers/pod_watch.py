@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,8 @@ _LOOK_UP_SECONDS = 10.0
 """How long the answer about one pod may take; its limits are looked at when it has come or not."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
+_LASTING_SECONDS = 5.0
+"""A watch that ended sooner is a failed one: the next waits longer to begin."""
 _LOG_END_SECONDS = 30.0
 _LOST_LOG_END_SECONDS = 2.0
 """How long an ended pod's log may say nothing before it is taken for whole; of a lost one's node little is expected."""
@@ -166,14 +169,12 @@ class PodWatch:
             event.set()
 
     async def run(self) -> None:
-        """List and watch until cancelled; whatever fails is begun again."""
+        """List and watch until cancelled; whatever ends is begun again, later each time where it does not last."""
         pause, version = _FIRST_PAUSE_SECONDS, ""
         while True:
+            began = time.monotonic()
             try:
-                if not version:
-                    version = await self._list()
-                version = await self._watch(version)
-                pause = _FIRST_PAUSE_SECONDS
+                version = await self._watch(version or await self._list())
             except _ExpiredError:
                 self._count_reconnect("expired")
                 version = ""
@@ -181,8 +182,10 @@ class PodWatch:
                 self._count_reconnect("refused" if isinstance(error, _RefusedError) else "unreachable")
                 self._report(error)
                 version = ""
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if time.monotonic() - began > _LASTING_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _find(self, place: PodPlace) -> Pod | None:
         pod = self.pods.get(place.name)
@@ -235,7 +238,9 @@ class PodWatch:
         """Gives the version after it."""
         kind, pod = event["type"], event["object"]
         if kind == "ERROR":
-            raise _ExpiredError
+            if pod.get("code") == 410:
+                raise _ExpiredError
+            raise ConnectionError(f"the watch broke off: {pod.get('message') or pod.get('reason')}")
         version = str(pod["metadata"]["resourceVersion"])
         if kind == "BOOKMARK":
             return version

@@ -225,6 +225,31 @@ def test_a_watch_that_is_too_old_lists_again(api: KubernetesApi, kubeconfig: Pat
     assert api.count(is_list) > lists
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        {},
+        {"kind": "Status", "code": 410, "reason": "Expired"},
+        {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcdserver: leader changed"},
+    ],
+    ids=["closed", "expired", "failed"],
+)
+def test_a_watch_that_ends_at_once_is_begun_anew_less_and_less_often(
+    api: KubernetesApi, kubeconfig: Path, caplog: pytest.LogCaptureFixture, end: dict[str, object]
+) -> None:
+    api.watch_end = end
+    pod = put_pod(api, status=running())
+    with Follower() as follower:
+        follower.follow(find_place(api, pod, kubeconfig))
+        began = time.monotonic()
+        wait_until(lambda: api.count(is_watch) >= 4, "the fourth watch")
+        assert time.monotonic() - began > 0.2 + 0.4 + 0.8
+        api.watch_end = None
+        api.change("train-1", status=ended())
+        assert follower.wait_for_end().ending == "exited"
+    assert ("etcdserver: leader changed" in caplog.text) is ("message" in end)
+
+
 def test_an_ending_token_is_asked_for_anew_before_it_ends(
     api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
