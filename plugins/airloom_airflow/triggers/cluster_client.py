@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class ClusterClient:
-    """An open connection. `open_client` makes and closes it."""
+    """An open connection. `share_client` makes and closes it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -185,14 +185,29 @@ class _Call:
         return answer
 
 
+@dataclass
+class _Shared:
+    client: ClusterClient
+    users: int = 0
+
+
+_shared: dict[tuple[int, Connection], _Shared] = {}
+
+
 @asynccontextmanager
-async def open_client(connection: Connection) -> AsyncIterator[ClusterClient]:
-    """A client for as long as the `with` block lasts. It connects, and reads its credentials, when it is asked."""
-    client = ClusterClient(connection)
+async def share_client(connection: Connection) -> AsyncIterator[ClusterClient]:
+    """The event loop's one client of the connection, for as long as anybody uses it. It connects, and reads its
+    credentials, when it is asked."""
+    key = (id(asyncio.get_running_loop()), connection)
+    shared = _shared.setdefault(key, _Shared(ClusterClient(connection)))
+    shared.users += 1
     try:
-        yield client
+        yield shared.client
     finally:
-        await client.close()
+        shared.users -= 1
+        if not shared.users:
+            del _shared[key]
+            await shared.client.close()
 
 
 async def _in_time(loading: Awaitable[_Loaded]) -> _Loaded:

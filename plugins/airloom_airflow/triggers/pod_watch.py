@@ -25,7 +25,7 @@ from airloom.spec.cluster import Connection, Limits
 from airloom_airflow import metrics
 from airloom_airflow.pods.pod import SELECTOR, STAGES_ANNOTATION
 from airloom_airflow.pods.state import Ending, PodState, find_ungated, is_gated, measure_phases, read_state, was_gated
-from airloom_airflow.triggers.cluster_client import ClusterClient, open_client
+from airloom_airflow.triggers.cluster_client import ClusterClient, share_client
 from airloom_airflow.triggers.pod_log import LogFollower, LogPosition, Write, read_lines
 
 _LONGEST_WAIT_SECONDS = 30.0
@@ -293,7 +293,6 @@ class _RefusedError(Exception):
 class _Shared:
     watch: PodWatch
     runner: asyncio.Task[None]
-    close: contextlib.AsyncExitStack
     users: int = 0
 
 
@@ -304,24 +303,19 @@ _shared: dict[tuple[int, Connection, str], _Shared] = {}
 async def _share_watch(connection: Connection, namespace: str) -> AsyncIterator[PodWatch]:
     """The process's one watch of the namespace, for as long as anybody uses it."""
     key = (id(asyncio.get_running_loop()), connection, namespace)
-    if key not in _shared:
-        stack = contextlib.AsyncExitStack()
-        client = await stack.enter_async_context(open_client(connection))
-        if key in _shared:  # somebody was quicker
-            await stack.aclose()
-        else:
+    async with share_client(connection) as client:
+        if key not in _shared:
             watch = PodWatch(client, namespace)
-            _shared[key] = _Shared(watch, asyncio.create_task(watch.run()), stack)
-    shared = _shared[key]
-    shared.users += 1
-    try:
-        yield shared.watch
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del _shared[key]
-            shared.runner.cancel()
-            await shared.close.aclose()
+            _shared[key] = _Shared(watch, asyncio.create_task(watch.run()))
+        shared = _shared[key]
+        shared.users += 1
+        try:
+            yield shared.watch
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del _shared[key]
+                shared.runner.cancel()
 
 
 def _measure(place: PodPlace, stage: str, pod: Pod | None, state: PodState, ungated: datetime | None) -> None:
