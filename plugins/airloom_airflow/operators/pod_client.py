@@ -1,8 +1,8 @@
 """The pods of a cluster as a stage's operator needs them: made once, found by uid, read and deleted whatever comes.
 
-`stage_pod` calls it, in a worker. An API server that is away for a moment (it restarts, a connection breaks, it asks to
-wait) is asked again until a limit, so that nothing that has happened is lost for it. A pod is only ever touched by its
-uid: a name can come back. What a pod's state means is not decided here (`pod_verdict`).
+`stage_pod` calls it, in a worker, and the janitor. An API server that is away for a moment (it restarts, a connection
+breaks, it asks to wait) is asked again until a limit, so that nothing that has happened is lost for it. A pod is only
+ever touched by its uid: a name can come back. What a pod's state means is not decided here (`pod_verdict`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from kubernetes.client import CoreV1Api, V1Pod  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
+from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import CONTAINER, SECRET_ANNOTATION, SECRET_GATE, TASK_INSTANCE_LABEL
 from airloom_airflow.pods.quota import find_excess
 from airloom_airflow.pods.secret import build_secret
@@ -208,12 +210,12 @@ class PodClient:
             raise ConfigError(f"pods of namespace {namespace} cannot be listed: {error.reason}") from error
         return list(answer.items)
 
-    def delete(self, place: PodPlace, grace_seconds: int | None = None) -> None:
-        """Exactly this pod. What cannot be deleted now is the janitor's, and is logged."""
+    def delete(self, place: PodPlace, grace_seconds: int | None = None) -> bool:
+        """Exactly this pod. False: it cannot be deleted now, which is logged; it is the janitor's."""
         body: dict[str, Any] = {"preconditions": {"uid": place.uid}}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        self._quietly("delete", place, lambda api: _load_object(api.delete_namespaced_pod(
+        return self._quietly("delete", place, lambda api: _load_object(api.delete_namespaced_pod(
             place.name, place.namespace, body=body, _preload_content=False,
             _request_timeout=_TIMEOUT_SECONDS)))  # fmt: skip
 
@@ -242,14 +244,18 @@ class PodClient:
                 return None
             raise ConfigError(f"pod {name} cannot be read: {error.reason}") from error
 
-    def _quietly(self, what: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> None:
+    def _quietly(self, what: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> bool:
+        """Whether it is done, or the pod is gone. Else the log says why not."""
         try:
             self._patiently(what, place.name, ask)
         except ApiException as error:
             if error.status not in (404, 409):
                 self._log.warning("Cannot %s pod %s: %s", what, place.name, error.reason)
+                return False
         except UnavailableError as error:
             self._log.warning("Cannot %s pod %s now: %s", what, place.name, error)
+            return False
+        return True
 
     def _patiently(self, what: str, name: str, ask: Callable[[CoreV1Api], _Answer]) -> _Answer:
         """The API server's answer, however often it must be asked while it is away.
@@ -282,6 +288,18 @@ class PodClient:
                     f"the API server was away for {self._away_seconds:g} s; cannot {what} pod {name}: {failure}"
                 ) from failure
             time.sleep(_PAUSE_SECONDS)
+
+
+def open_api(connection: Connection) -> CoreV1Api:
+    """Kubernetes' own client, without the tries of urllib3 below it, each of which would take all of a time-out:
+    `PodClient` has its own, with one limit for all.
+
+    Errors:
+        Exception: the credentials cannot be read, as their kubeconfig, plugin or Airflow connection says it.
+    """
+    api = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
+    api.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+    return api
 
 
 def _patch(place: PodPlace, marks: dict[str, Any]) -> Callable[[CoreV1Api], object]:

@@ -42,7 +42,7 @@ from airloom_airflow.operators.earlier_pods import find_pods, list_tasks, was_cl
 from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.pod_answer import PodAnswer
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
-from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
+from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError, open_api
 from airloom_airflow.operators.pod_holder import PodHolder
 from airloom_airflow.operators.pod_request import StageTask, build_request
 from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict
@@ -395,12 +395,10 @@ class StagePodOperator(KubernetesPodOperator):
         """Read the installation, and be ready to ask its cluster."""
         self._load()
         mask_secrets({**os.environ, **self._cluster.env})
-        self._pods = PodClient(self._open_client, self._cluster.connection, self.log)
+        connection = self._cluster.connection
+        self._pods = PodClient(functools.partial(open_api, connection), connection, self.log)
         self._holder = PodHolder(self._pods, self.stage, context["ti"], self._cluster.keep_failed_pods)
         self._callbacks = PodCallbacks(self._cluster.callbacks, self, lambda: self.client)
-
-    def _open_client(self) -> Any:
-        return KubernetesHook(**build_hook_arguments(self._cluster.connection)).core_v1_client
 
 
 def _part_from_pod(context: Context) -> None:
