@@ -228,7 +228,7 @@ async def _load(connection: Connection) -> tuple[Configuration, _PluginToken | N
 
     from airloom_airflow.triggers.exec_plugin import EndedExecProvider
 
-    kube_config.ExecProvider = EndedExecProvider  # type: ignore[misc]  # no argument of its loaders names another
+    kube_config.ExecProvider = EndedExecProvider  # type: ignore[attr-defined]  # no argument of its loaders names another
     configuration = client.Configuration()
     token = None
     if connection.conn_id is not None:
