@@ -40,7 +40,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """Answers of a status in place of the right ones; 0: none, the connection is cut."""
+    """Answers of a status in place of the right ones; 0: none, the connection is cut; 200: `message` as a page."""
 
     status: int
     count: int
@@ -64,6 +64,7 @@ class KubernetesApi:
         requests: all that came, in their order.
         away: True: every connection is cut before an answer.
         silent: True: streams stay open and say nothing more; new ones open, and say nothing.
+        watch_end: each new watch ends at once, with this as its ERROR; empty: without a word.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class KubernetesApi:
         self.requests: list[Request] = []
         self.away = False
         self.silent = False
+        self.watch_end: Json | None = None
         self.url = ""
         self._pods: dict[tuple[str, str], Json] = {}
         self._logs: dict[tuple[str, str], PodLog] = {}
@@ -142,6 +144,10 @@ class KubernetesApi:
     def cut_requests(self, count: int, matches: Callable[[Request], bool] = lambda request: True) -> None:
         """Cut the connections of the next requests that match, before an answer."""
         self.fail(0, count, matches)
+
+    def interpose(self, count: int, matches: Callable[[Request], bool] = lambda request: True) -> None:
+        """Answer the next requests that match with a page, as a gateway before the API server does: status 200."""
+        self.fail(200, count, matches, "<html>be right back</html>")
 
     def expire(self) -> None:
         """Forget what was: a watch from an earlier version is answered with 410."""
@@ -221,6 +227,8 @@ class KubernetesApi:
                     fault.count -= 1
                     if not fault.status:
                         http.transport.abort()
+                    if fault.status == 200:
+                        return web.Response(text=fault.message, content_type="text/html")
                     return _status(fault.status, "Fault", fault.message)
             answer: web.StreamResponse = await handler(http)
             return answer
@@ -240,9 +248,10 @@ class KubernetesApi:
         deadline = self._loop.time() + float(http.query.get("timeoutSeconds") or 3600)
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(http)
-        if version < self._oldest:
-            gone = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {}}
-            await answer.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+        end = {"kind": "Status", "code": 410, "reason": "Expired"} if version < self._oldest else self.watch_end
+        if end is not None:
+            if end:
+                await answer.write(json.dumps({"type": "ERROR", "object": end}).encode() + b"\n")
             return answer
         while self._loop.time() < deadline:
             changed = self._changed

@@ -29,5 +29,5 @@ def build_janitor_dag() -> DAG:
             )
         },
     )
-    JanitorOperator(task_id="clean", dag=dag, retries=1)
+    JanitorOperator(task_id="clean", dag=dag, retries=1, execution_timeout=timedelta(minutes=10))
     return dag

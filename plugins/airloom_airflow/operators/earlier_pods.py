@@ -6,15 +6,10 @@ Nothing is deleted or marked here.
 
 from __future__ import annotations
 
-import json
-import tempfile
-from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.client import V1Pod  # type: ignore[import-untyped]
 
-from airloom.protocol.section import Section
-from airloom.spec.cluster import Limits
 from airloom_airflow.operators.pod_client import PodClient
 from airloom_airflow.operators.pod_request import find_map_index
 from airloom_airflow.pods.pod import (
@@ -26,12 +21,6 @@ from airloom_airflow.pods.pod import (
     build_selector,
     digest_group,
 )
-from airloom_airflow.pods.state import PodState, read_state
-from airloom_airflow.triggers.pod_log import LogPosition, Write
-from airloom_airflow.triggers.pod_watch import PodPlace
-
-_HELD_BYTES = 1 << 20
-"""Of a section's lines, in memory; the rest waits on disk."""
 
 
 def find_pods(pods: PodClient, namespace: str, installation: str, ti: Any) -> list[V1Pod]:
@@ -61,51 +50,3 @@ def was_cleared(pod: V1Pod, stage: str, max_tries: int) -> bool:
     whatever the pod has of it."""
     noted = pod.metadata.annotations.get(MAX_TRIES_ANNOTATION + stage)
     return noted is not None and noted != str(max_tries)
-
-
-def find_failure(pods: PodClient, place: PodPlace, stage: str, limits: Limits, *, shared: bool) -> PodState | None:
-    """How an earlier try's pod has ended, where that was no success: that end was that try's, whose failure it was, and
-    no later try may take it for its own. None: the pod is at work, or has the stage's success.
-
-    Errors: as `PodClient.read`'s and `read_log`'s.
-    """
-    state = read_section(pods, place, stage, _drop, shared=shared)
-    if state is None:
-        state = read_state(pods.read(place), datetime.now(UTC), limits)
-        if state.ending == "exited" and shared:
-            return state  # without having come to the stage's end
-    return None if state.ending is None or (state.ending == "exited" and state.exit_code == 0) else state
-
-
-def read_section(pods: PodClient, place: PodPlace, stage: str, write: Write, *, shared: bool) -> PodState | None:
-    """The end of a stage by its own word in the pod's log; None where it has not come.
-
-    Args:
-        write: gets the stage's lines, if its end has come, and only then.
-        shared: other stages write into the same log.
-
-    Errors: as `PodClient.read_log`'s.
-    """
-    with tempfile.SpooledTemporaryFile(_HELD_BYTES, "w+", encoding="utf-8", newline="\n") as held:
-
-        def hold(text: str, when: datetime) -> None:
-            held.write(json.dumps([text, when.isoformat()]) + "\n")
-
-        def begin() -> LogPosition:
-            held.seek(0)
-            held.truncate()
-            return LogPosition(hold, Section(place.uid, stage, shared))
-
-        position = pods.read_log(place, begin)
-        if position is None or position.section.status is None:
-            return None
-        held.seek(0)
-        for line in held:
-            text, when = json.loads(line)
-            write(text, datetime.fromisoformat(when))
-        section = position.section
-        return PodState("ended", "", True, "exited", section.status, section.pointer, by_stage=True)
-
-
-def _drop(text: str, when: datetime) -> None:
-    """A line that nobody wants."""

@@ -11,16 +11,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from kubernetes.client import ApiClient  # type: ignore[import-untyped]
 
 from airloom.errors import ConfigError, UnavailableError
 from airloom.settings import Settings, load_settings
-from airloom.spec.cluster import Cluster, load_cluster
-from airloom_airflow.pods.connection import build_hook_arguments
+from airloom.spec.cluster import Cluster, Connection, load_cluster
+from airloom_airflow.operators.pod_client import PodClient, open_api
 from airloom_airflow.pods.pod import DAG_ANNOTATION, KEPT_LABEL, RUN_ANNOTATION, STAGES_ANNOTATION, build_selector
 from airloom_airflow.pods.state import find_end
+from airloom_airflow.triggers.pod_watch import PodPlace
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,6 +35,8 @@ _KEPT = timedelta(days=1)
 """How long a failed pod is left for a look, from its end."""
 _UNKNOWN = timedelta(days=1)
 """How long a pod is left whose run Airflow does not know: it was deleted, most likely, but that is a guess."""
+_AWAY_SECONDS = 20.0
+"""How long an API server may be away; the janitor comes again."""
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
@@ -105,40 +110,36 @@ class JanitorOperator(BaseOperator):
 
         Errors:
             ConfigError: the installation's runtime is not Kubernetes, or whose namespaces there are is not known.
-            UnavailableError: some could not be deleted; all the others were.
+            UnavailableError: some pods could not be deleted, or some namespaces not be looked into; in all the others
+                was done what there was to do.
         """
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-        from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
-
         settings = load_settings()
         if settings.cluster_file is None:
             raise ConfigError("the janitor cleans a cluster, and AIRLOOM_CLUSTER_FILE is not set")
         cluster = load_cluster(settings.cluster_file)
-        teams = list_teams(settings, cluster)
         young = timedelta(minutes=context["params"].get("older_than_minutes", YOUNG_MINUTES))
+        selector = build_selector(settings.installation)
         gone: list[str] = []
         left: list[str] = []
-        selector = build_selector(settings.installation)
-        for connection, namespace in cluster.list_places(teams):
+        away: set[Connection] = set()
+        for connection, namespace in cluster.list_places(list_teams(settings, cluster)):
+            if connection in away:  # it would not answer for this namespace either, and others wait
+                left.append(f"namespace {namespace}")
+                continue
             try:
-                client = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
-                found = client.list_namespaced_pod(namespace, label_selector=selector).items
+                pods = PodClient(partial(open_api, connection), connection, self.log, _AWAY_SECONDS)
+                found = ApiClient().sanitize_for_serialization(pods.list(namespace, selector))
             except Exception as error:  # another cluster's pods can be looked at all the same
                 self.log.warning("Pods of %s cannot be listed: %s", namespace, error)
+                left.append(f"namespace {namespace}")
+                away.update({connection} if isinstance(error, UnavailableError) else ())
                 continue
-            pods = map(_read_pod, client.api_client.sanitize_for_serialization(found))
-            for pod in find_orphans(pods, _ask_airflow, datetime.now(UTC), young):
+            for pod in find_orphans(map(_read_pod, found), _ask_airflow, datetime.now(UTC), young):
                 self.log.info("Pod %s/%s of run %s of %s goes.", namespace, pod.name, pod.run_id, pod.dag_id)
-                try:
-                    client.delete_namespaced_pod(pod.name, namespace, body={"preconditions": {"uid": pod.uid}})
-                except ApiException as error:
-                    if error.status not in (404, 409):
-                        self.log.warning("Pod %s cannot be deleted: %s", pod.name, error.reason)
-                        left.append(pod.name)
-                        continue
-                gone.append(pod.name)
+                deleted = pods.delete(PodPlace(connection, namespace, pod.name, pod.uid))
+                (gone if deleted else left).append(pod.name)
         if left:
-            raise UnavailableError(f"these pods cannot be deleted, the log says why: {', '.join(left)}")
+            raise UnavailableError(f"not looked into, or not deleted; the log says why: {', '.join(left)}")
         return gone
 
 

@@ -1,8 +1,8 @@
 """The pods of a cluster as a stage's operator needs them: made once, found by uid, read and deleted whatever comes.
 
-`stage_pod` calls it, in a worker. An API server that is away for a moment (it restarts, a connection breaks, it asks to
-wait) is asked again until a limit, so that nothing that has happened is lost for it. A pod is only ever touched by its
-uid: a name can come back. What a pod's state means is not decided here (`pod_verdict`).
+`stage_pod` calls it, in a worker, and the janitor. An API server that is away for a moment (it restarts, a connection
+breaks, it asks to wait) is asked again until a limit, so that nothing that has happened is lost for it. A pod is only
+ever touched by its uid: a name can come back. What a pod's state means is not decided here (`pod_verdict`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from kubernetes.client import CoreV1Api, V1Pod  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
 from airloom.errors import ConfigError, TransientError, UnavailableError
 from airloom.spec.cluster import Connection
+from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import CONTAINER, SECRET_ANNOTATION, SECRET_GATE, TASK_INSTANCE_LABEL
 from airloom_airflow.pods.quota import find_excess
 from airloom_airflow.pods.secret import build_secret
@@ -91,8 +93,8 @@ class PodClient:
         deadline = time.monotonic() + self._away_seconds
         while True:
             try:
-                return self._patiently("make", metadata.name, lambda api: api.create_namespaced_pod(
-                    metadata.namespace, pod, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+                return self._patiently("make", metadata.name, lambda api: _require_pod(api.create_namespaced_pod(
+                    metadata.namespace, pod, _request_timeout=_TIMEOUT_SECONDS)))  # fmt: skip
             except ApiException as error:
                 if error.status != 409:
                     raise _translate(error, metadata) from error
@@ -125,13 +127,13 @@ class PodClient:
             "metadata": {"uid": metadata.uid},
             "spec": {"schedulingGates": [{"name": SECRET_GATE, "$patch": "delete"}]},
         }
-        # Answers are not decoded, for the client logs what it decodes (level DEBUG), and a Secret's has its values.
+        # The client decodes no answer, for it logs what it decodes (level DEBUG), and a Secret's has its values.
         steps: tuple[Callable[[CoreV1Api], object], ...] = (
-            lambda api: api.create_namespaced_secret(
-                metadata.namespace, secret, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS).data,
-            lambda api: api.patch_namespaced_pod(
+            lambda api: _load_object(api.create_namespaced_secret(
+                metadata.namespace, secret, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS)),
+            lambda api: _load_object(api.patch_namespaced_pod(
                 metadata.name, metadata.namespace, freed, _preload_content=False,
-                _request_timeout=_TIMEOUT_SECONDS).data,
+                _request_timeout=_TIMEOUT_SECONDS)),
         )  # fmt: skip
         for step in steps:
             try:
@@ -154,8 +156,8 @@ class PodClient:
     def read_model(self, place: PodPlace) -> V1Pod | None:
         """`read`, as Kubernetes' client has it."""
         try:
-            pod = self._patiently("read", place.name, lambda api: api.read_namespaced_pod(
-                place.name, place.namespace, _request_timeout=_TIMEOUT_SECONDS))  # fmt: skip
+            pod = self._patiently("read", place.name, lambda api: _require_pod(api.read_namespaced_pod(
+                place.name, place.namespace, _request_timeout=_TIMEOUT_SECONDS)))  # fmt: skip
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -181,6 +183,7 @@ class PodClient:
                 place.name, place.namespace, container=CONTAINER, timestamps=True, _preload_content=False,
                 _request_timeout=_TIMEOUT_SECONDS)  # fmt: skip
             try:
+                _require_text(answer)
                 for line in split_lines(answer.stream(_CHUNK_BYTES), LONGEST_LINE):
                     position.accept(line)
                     if position.is_over:
@@ -207,14 +210,14 @@ class PodClient:
             raise ConfigError(f"pods of namespace {namespace} cannot be listed: {error.reason}") from error
         return list(answer.items)
 
-    def delete(self, place: PodPlace, grace_seconds: int | None = None) -> None:
-        """Exactly this pod. What cannot be deleted now is the janitor's, and is logged."""
+    def delete(self, place: PodPlace, grace_seconds: int | None = None) -> bool:
+        """Exactly this pod. False: it cannot be deleted now, which is logged; it is the janitor's."""
         body: dict[str, Any] = {"preconditions": {"uid": place.uid}}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        self._quietly("delete", place, lambda api: api.delete_namespaced_pod(
+        return self._quietly("delete", place, lambda api: _load_object(api.delete_namespaced_pod(
             place.name, place.namespace, body=body, _preload_content=False,
-            _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
+            _request_timeout=_TIMEOUT_SECONDS)))  # fmt: skip
 
     def hold(self, place: PodPlace, annotations: dict[str, str]) -> None:
         """Put on exactly this pod who waits for it; quiet where it is gone.
@@ -234,30 +237,32 @@ class PodClient:
 
     def _read(self, name: str, namespace: str) -> dict[str, Any] | None:
         try:
-            answer = self._patiently("read", name, lambda api: api.read_namespaced_pod(
-                name, namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS).data)  # fmt: skip
+            return self._patiently("read", name, lambda api: _load_object(api.read_namespaced_pod(
+                name, namespace, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS)))  # fmt: skip
         except ApiException as error:
             if error.status == 404:
                 return None
             raise ConfigError(f"pod {name} cannot be read: {error.reason}") from error
-        pod = json.loads(answer)
-        assert isinstance(pod, dict)
-        return pod
 
-    def _quietly(self, what: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> None:
+    def _quietly(self, what: str, place: PodPlace, ask: Callable[[CoreV1Api], object]) -> bool:
+        """Whether it is done, or the pod is gone. Else the log says why not."""
         try:
             self._patiently(what, place.name, ask)
         except ApiException as error:
             if error.status not in (404, 409):
                 self._log.warning("Cannot %s pod %s: %s", what, place.name, error.reason)
+                return False
         except UnavailableError as error:
             self._log.warning("Cannot %s pod %s now: %s", what, place.name, error)
+            return False
+        return True
 
     def _patiently(self, what: str, name: str, ask: Callable[[CoreV1Api], _Answer]) -> _Answer:
         """The API server's answer, however often it must be asked while it is away.
 
         Args:
-            ask: gives the answer with its body read: a connection may break in the middle of it.
+            ask: gives the answer with its body read, for a connection may break in the middle of it, and decoded, for
+                a gateway may answer with a page of its own: a ValueError then.
 
         Errors:
             UnavailableError: it is away for longer than the limit.
@@ -276,7 +281,7 @@ class PodClient:
                 if error.status not in _AWAY and not unready:
                     raise
                 failure: Exception = error
-            except (HTTPError, OSError) as error:
+            except (HTTPError, OSError, ValueError) as error:
                 failure = error
             if time.monotonic() - started > self._away_seconds:
                 raise UnavailableError(
@@ -285,13 +290,57 @@ class PodClient:
             time.sleep(_PAUSE_SECONDS)
 
 
+def open_api(connection: Connection) -> CoreV1Api:
+    """Kubernetes' own client, without the tries of urllib3 below it, each of which would take all of a time-out:
+    `PodClient` has its own, with one limit for all.
+
+    Errors:
+        Exception: the credentials cannot be read, as their kubeconfig, plugin or Airflow connection says it.
+    """
+    api = KubernetesHook(**build_hook_arguments(connection)).core_v1_client
+    api.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+    return api
+
+
 def _patch(place: PodPlace, marks: dict[str, Any]) -> Callable[[CoreV1Api], object]:
     body = {"metadata": {"uid": place.uid, **marks}}
-    return lambda api: (
+    return lambda api: _load_object(
         api.patch_namespaced_pod(
             place.name, place.namespace, body, _preload_content=False, _request_timeout=_TIMEOUT_SECONDS
-        ).data
+        )
     )
+
+
+def _load_object(answer: Any) -> dict[str, Any]:
+    """What the API server answered, undecoded by its client.
+
+    Errors:
+        ValueError: it was not the API server that answered.
+    """
+    document = json.loads(answer.data)
+    if not isinstance(document, dict) or "metadata" not in document:
+        raise ValueError(f"the answer is no object of Kubernetes: {answer.data[:200]!r}")
+    return document
+
+
+def _require_pod(answer: V1Pod) -> V1Pod:
+    """The client makes an empty pod of whatever it cannot decode.
+
+    Errors:
+        ValueError: it was not the API server that answered.
+    """
+    if answer.metadata is None:
+        raise ValueError("the answer is no object of Kubernetes")
+    return answer
+
+
+def _require_text(answer: Any) -> None:
+    """
+    Errors:
+        ValueError: it was not a container's log.
+    """
+    if "html" in answer.headers.get("Content-Type", ""):
+        raise ValueError("the answer is a page, and no log")
 
 
 def _lacks_rights(error: ApiException) -> bool:

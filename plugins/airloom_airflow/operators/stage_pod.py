@@ -7,7 +7,8 @@ one watch for all pods, in the triggerer; the stage's answer comes by the pod's 
 A pod's name is made of the installation, the task and its try, so the API server itself sees to it that a try has one
 pod at a time: whoever starts it a second time finds it there, and goes on with it. Pods are waited for and deleted by
 uid. Beside it lie what it asks the cluster (`pod_client`) and for (`pod_request`), with which pod of before a try goes
-on (`earlier_pods`), what an end means (`pod_verdict`), and the user's own callbacks (`pod_callbacks`).
+on (`earlier_pods`), what became of the stage in it (`pod_answer`) and means (`pod_verdict`), how the try parts from it
+(`pod_holder`), and the user's own callbacks (`pod_callbacks`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +38,20 @@ from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import find_compute
 from airloom_airflow import metrics
 from airloom_airflow.operators.artifact_link import STAGE_LINKS, build_addresses
-from airloom_airflow.operators.earlier_pods import find_failure, find_pods, list_tasks, read_section, was_cleared
+from airloom_airflow.operators.earlier_pods import find_pods, list_tasks, was_cleared
 from airloom_airflow.operators.failures import translated_for_airflow
+from airloom_airflow.operators.pod_answer import PodAnswer
 from airloom_airflow.operators.pod_callbacks import PodCallbacks
-from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError
+from airloom_airflow.operators.pod_client import PodClient, QuotaExceededError, open_api
+from airloom_airflow.operators.pod_holder import PodHolder
 from airloom_airflow.operators.pod_request import StageTask, build_request
-from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict, is_kept
+from airloom_airflow.operators.pod_verdict import Launch, Verdict, build_verdict
 from airloom_airflow.operators.stage_name import find_stage, require_shared_prefix
 from airloom_airflow.operators.stage_result import UnreadResultError, load_result, wait_for_result
 from airloom_airflow.operators.time_limits import bound_running
 from airloom_airflow.pods.connection import build_hook_arguments
 from airloom_airflow.pods.pod import (
     HOLDER_ANNOTATION,
-    KEPT_LABEL,
     MAX_TRIES_ANNOTATION,
     SECRET_GATE,
     TASK_INSTANCE_LABEL,
@@ -57,7 +59,7 @@ from airloom_airflow.pods.pod import (
     build_selector,
 )
 from airloom_airflow.pods.schema import require_valid_pod
-from airloom_airflow.pods.state import PodState, read_state
+from airloom_airflow.pods.state import PodState
 from airloom_airflow.public_names import AirflowException
 from airloom_airflow.speedups.pod_mutation import pod_mutation_hook
 from airloom_airflow.stage_secrets import keep_masked, load_secrets, mask_secrets
@@ -67,8 +69,6 @@ from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_CONFIRM_SECONDS = 60.0
-"""How long a stage that told its end may take to end."""
 _QUOTA_SECONDS = 15.0
 """How long to wait before a pod for which the quota had no room is asked for again."""
 
@@ -115,6 +115,7 @@ class StagePodOperator(KubernetesPodOperator):
         self.stage = find_stage(stage, task_id)
         require_shared_prefix(self.stage, task_id or self.stage, group)
         super().__init__(task_id=task_id or self.stage, kubernetes_conn_id=None, **kwargs)
+        self.on_success_callback = [_part_from_pod, *self.on_success_callback]
         self.do_xcom_push = True  # of the task's value; KubernetesPodOperator means its sidecar, which is never made
         self.pipeline = pipeline
         self.earlier = earlier
@@ -160,19 +161,22 @@ class StagePodOperator(KubernetesPodOperator):
         """
         self._killed = True
         if self._place is not None:
-            if self._holds(self._place):
-                self._pods.delete(self._place)
+            self._holder.delete(self._place)
         elif self._making is not None:  # it may have come into being, though nobody has told us yet
             metadata = self._making.metadata
             label = f"{TASK_INSTANCE_LABEL}={metadata.labels[TASK_INSTANCE_LABEL]}"
             for pod in self._pods.list(metadata.namespace, f"{build_selector(self._settings.installation)},{label}"):
                 self._pods.delete(self._pods.find_place(pod))
 
-    def _holds(self, place: PodPlace) -> bool:
-        """Whether no later try goes on with the pod."""
-        metadata = (self._pods.read(place) or {"metadata": {}})["metadata"]
-        holder = metadata.get("annotations", {}).get(HOLDER_ANNOTATION + self.stage)
-        return holder in (None, self._try)
+    def part_from_pod(self, context: Context) -> None:
+        """The task has succeeded: its pod goes, where Airflow has heard of it, and no other stage runs on in it, or has
+        its answer there."""
+        if self._place is None or not self._holder.is_heard():
+            return
+        pod = self._callbacks.read_pod(self._place, self._pods.read_model)
+        if len(self._stages) == 1:
+            self._holder.delete(self._place, grace_seconds=0)
+        self._callbacks.call("on_pod_cleanup", context, pod=pod)
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> V1Pod:
         """The pod of a try that had none before."""
@@ -197,7 +201,7 @@ class StagePodOperator(KubernetesPodOperator):
                     refused_at = self._wait_for_quota(error, launch, refused_at)
                     continue
             elif self._shared:
-                state = read_section(self._pods, place, self.stage, write_log, shared=True)
+                state = self._answer(place).read_section(write_log)
             self._place, refused_at = place, None
             limits = self._limits
             if state is None and self.deferrable:
@@ -226,60 +230,31 @@ class StagePodOperator(KubernetesPodOperator):
         return self.group[self.group.index(self.stage) :]
 
     def _finish(self, context: Context, place: PodPlace, state: PodState, launch: Launch) -> str | Launch:
-        """The pod has ended: the result's URI, another launch, or an error. Then the pod goes, whatever came of it."""
+        """The pod has ended: the result's URI, another launch, or an error. It goes at once, but for a success: that
+        one's goes in `part_from_pod`."""
         if self._killed:
-            self._pods.delete(place)
+            self._holder.delete(place)
             raise AirflowException("the task was ended from outside")
         pod = self._callbacks.read_pod(place, self._pods.read_model)
         failed, unread = True, False
         try:
             self._callbacks.call("on_pod_completion", context, pod=pod)
-            state = self._confirm(place, state)
+            state = self._answer(place).confirm(state, self._limits, write_log)
             answer = self._accept(build_verdict(self.stage, self._compute, self._profile, state, launch))
             failed = isinstance(answer, Launch)
             return answer
         except UnreadResultError:
             unread = True
-            self.log.warning("Pod %s stays: its stage has succeeded, and a retry reads its result.", place.name)
+            self.log.warning("Pod %s stays: its stage has ended, and a retry reads what it answered.", place.name)
             raise
         finally:
             try:
                 self._callbacks.call("on_pod_teardown", context, pod=pod)
             finally:
-                if not unread:
-                    self._leave(place, state, failed=failed)
-            self._callbacks.call("on_pod_cleanup", context, pod=pod)
-
-    def _leave(self, place: PodPlace, state: PodState, *, failed: bool) -> None:
-        """Delete the pod, but where it is kept for a look, or runs on for other stages, whose answers are still in it.
-
-        Nothing hangs on this: a later try takes no failure for its own (`earlier_pods`), and the janitor comes after.
-        """
-        if failed and self._cluster.keep_failed_pods and is_kept(state):
-            self._pods.mark(place, {KEPT_LABEL: "true"})
-        elif failed or len(self._stages) == 1:
-            self._pods.delete(place, grace_seconds=0)
-
-    def _confirm(self, place: PodPlace, state: PodState) -> PodState:
-        """What Kubernetes says of a stage that told its own end: only its exit status and termination message count.
-
-        The stage tells it about a second earlier, in which Airflow has brought the task back to a worker. Of a pod that
-        runs on for other stages there is only the stage's own word; so of one that is lost, or that cannot be asked
-        about, since. What it says is checked by its result's digest.
-        """
-        if not state.by_stage or len(self.group) > 1:
-            return state
-        deadline = time.monotonic() + _CONFIRM_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                confirmed = read_state(self._pods.read(place), datetime.now(UTC), self._profile.limits)
-            except AirloomError as error:
-                self.log.warning("Kubernetes cannot be asked how the stage ended; it is taken at its word: %s", error)
-                return state
-            if confirmed.ending is not None:
-                return state if confirmed.ending in ("lost", "overdue") else confirmed
-            time.sleep(0.1)
-        return state
+                if failed and not unread:
+                    self._holder.leave_failed(place, state)
+            if failed:
+                self._callbacks.call("on_pod_cleanup", context, pod=pod)
 
     def _accept(self, verdict: Verdict) -> str | Launch:
         """Do what a verdict says; a stage that ended well has a whole result. Its links are for the web UI."""
@@ -369,18 +344,19 @@ class StagePodOperator(KubernetesPodOperator):
         if found is None:
             return None
         place, self._in_pod = self._pods.find_place(found), list_tasks(found)
-        if ti.try_number > 1 and (failure := self._find_failure(place)):
+        if ti.try_number > 1 and (failure := self._answer(place).find_failure(self._limits)):
             words = failure.message or f"exit code {failure.exit_code}"
             self.log.warning("Pod %s of an earlier try failed, and this one starts anew: %s", place.name, words)
-            self._leave(place, failure, failed=True)
+            self._holder.clear_away(place, failure)
             return None
         self.log.info("Pod %s is still there; going on with it.", place.name)
         holder = {HOLDER_ANNOTATION: str(ti.id), MAX_TRIES_ANNOTATION: str(ti.max_tries)}
         self._pods.hold(place, {name + self.stage: value for name, value in holder.items()})
         return place
 
-    def _find_failure(self, place: PodPlace) -> PodState | None:
-        return find_failure(self._pods, place, self.stage, self._limits, shared=self._shared)
+    def _answer(self, place: PodPlace) -> PodAnswer:
+        """The stage's, in a pod."""
+        return PodAnswer(self._pods, place, self.stage, self._shared)
 
     @property
     def _shared(self) -> bool:
@@ -419,12 +395,16 @@ class StagePodOperator(KubernetesPodOperator):
         """Read the installation, and be ready to ask its cluster."""
         self._load()
         mask_secrets({**os.environ, **self._cluster.env})
-        self._try = str(context["ti"].id)
-        self._pods = PodClient(self._open_client, self._cluster.connection, self.log)
+        connection = self._cluster.connection
+        self._pods = PodClient(functools.partial(open_api, connection), connection, self.log)
+        self._holder = PodHolder(self._pods, self.stage, context["ti"], self._cluster.keep_failed_pods)
         self._callbacks = PodCallbacks(self._cluster.callbacks, self, lambda: self.client)
 
-    def _open_client(self) -> Any:
-        return KubernetesHook(**build_hook_arguments(self._cluster.connection)).core_v1_client
+
+def _part_from_pod(context: Context) -> None:
+    """Airflow calls it where a task has succeeded, after it was told so."""
+    task: Any = context["ti"].task
+    task.part_from_pod(context)
 
 
 def _is_held(pod: V1Pod) -> bool:

@@ -21,7 +21,8 @@ class MissingResultError(UnavailableError):
 
 
 class UnreadResultError(UnavailableError):
-    """The store was away for longer than it may be; the stage has ended, and its result can be read later."""
+    """The store, or the API server, was away for longer than it may be; the stage has ended, and what it answered can
+    be read later."""
 
 
 def load_result(uri: str, digest: str | None = None) -> StageResult:

@@ -4,20 +4,22 @@
 It knows nothing of pods, and it does not try again: who asked knows how long to wait.
 
 Tokens end: those of an exec plugin (EKS: 15 minutes) are asked for anew before they do, those of a mounted service
-account are read anew from their file, by kubernetes_asyncio. Where the API server refuses us
-all the same (401), everything is read anew, certificates too, and the request is made once more.
+account are read anew from their file, by kubernetes_asyncio. Where the API server refuses us all the same (401),
+everything is read anew, certificates too, and the request is made once more. A plugin that hangs is ended
+(`exec_plugin`), and holds up nobody for longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
@@ -33,14 +35,18 @@ ANSWER_SECONDS = 60.0
 _CONNECTIONS = 4096
 _RENEW_SECONDS = 5.0
 """The least time between two times of reading credentials anew; a plugin is a process, and pods are many."""
+_LOAD_SECONDS = 15.0
+"""How long a plugin, or whatever else has the credentials, may take to give them."""
 _RETIRED = 2
 """How many former clients stay open: their streams still run."""
+
+_Loaded = TypeVar("_Loaded")
 
 log = logging.getLogger(__name__)
 
 
 class ClusterClient:
-    """An open connection. `open_client` makes and closes it."""
+    """An open connection. `share_client` makes and closes it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -49,7 +55,8 @@ class ClusterClient:
         self._token: _PluginToken | None = None
         self._former: list[ApiClient] = []
         self._renewing = asyncio.Lock()
-        self._renewed = time.monotonic()
+        self._renewed = -math.inf
+        self._problem = ""
 
     @asynccontextmanager
     async def get(
@@ -94,9 +101,16 @@ class ClusterClient:
         from kubernetes_asyncio.client import ApiClient
 
         async with self._renewing:
-            if self._client is None:
-                configuration, self._token = await _load(self._connection)
-                self._client, self._credentials = ApiClient(configuration), _identify(configuration)
+            if self._client is not None:
+                return
+            if self._problem and time.monotonic() - self._renewed < _RENEW_SECONDS:
+                raise ConnectionError(self._problem)  # those that waited behind who tried it need not try too
+            try:
+                configuration, self._token = await _in_time(_load(self._connection))
+            except Exception as error:
+                self._problem, self._renewed = f"the credentials cannot be read: {error}", time.monotonic()
+                raise
+            self._client, self._credentials = ApiClient(configuration), _identify(configuration)
 
     async def close(self) -> None:
         """End every connection."""
@@ -123,14 +137,15 @@ class ClusterClient:
         async with self._renewing:
             if self._client is not refused:
                 return True  # somebody was quicker
-            if time.monotonic() - self._renewed < _RENEW_SECONDS and self._former:
+            if time.monotonic() - self._renewed < _RENEW_SECONDS:
                 return False
-            self._renewed = time.monotonic()
             try:
-                configuration, token = await _load(self._connection)
+                configuration, token = await _in_time(_load(self._connection))
             except Exception as error:
                 log.warning("the credentials of the cluster cannot be read anew: %s", error)
                 return False
+            finally:
+                self._renewed = time.monotonic()
             if (credentials := _identify(configuration)) == self._credentials:
                 return False
             log.info("the API server refused our credentials; going on with new ones")
@@ -170,20 +185,50 @@ class _Call:
         return answer
 
 
+@dataclass
+class _Shared:
+    client: ClusterClient
+    users: int = 0
+
+
+_shared: dict[tuple[int, Connection], _Shared] = {}
+
+
 @asynccontextmanager
-async def open_client(connection: Connection) -> AsyncIterator[ClusterClient]:
-    """A client for as long as the `with` block lasts. It connects, and reads its credentials, when it is asked."""
-    client = ClusterClient(connection)
+async def share_client(connection: Connection) -> AsyncIterator[ClusterClient]:
+    """The event loop's one client of the connection, for as long as anybody uses it. It connects, and reads its
+    credentials, when it is asked."""
+    key = (id(asyncio.get_running_loop()), connection)
+    shared = _shared.setdefault(key, _Shared(ClusterClient(connection)))
+    shared.users += 1
     try:
-        yield client
+        yield shared.client
     finally:
-        await client.close()
+        shared.users -= 1
+        if not shared.users:
+            del _shared[key]
+            await shared.client.close()
+
+
+async def _in_time(loading: Awaitable[_Loaded]) -> _Loaded:
+    """
+    Errors:
+        TimeoutError: it took too long; it is cancelled. Others: as it has them.
+    """
+    try:
+        return await asyncio.wait_for(loading, _LOAD_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(f"the kubeconfig's plugin, or Airflow, gave none within {_LOAD_SECONDS:g} s") from error
 
 
 async def _load(connection: Connection) -> tuple[Configuration, _PluginToken | None]:
     """Where the API server is, and who we are, read anew."""
     from kubernetes_asyncio import client, config
+    from kubernetes_asyncio.config import kube_config
 
+    from airloom_airflow.triggers.exec_plugin import EndedExecProvider
+
+    kube_config.ExecProvider = EndedExecProvider  # type: ignore[attr-defined]  # no argument of its loaders names another
     configuration = client.Configuration()
     token = None
     if connection.conn_id is not None:
@@ -225,12 +270,13 @@ class _PluginToken:
         async with self._asking:
             if time.monotonic() - self._asked < _RENEW_SECONDS:
                 return
-            self._asked = time.monotonic()
             try:
-                await self._loader.load_from_exec_plugin()
+                await _in_time(self._loader.load_from_exec_plugin())
             except Exception as error:
                 log.warning("the kubeconfig's exec plugin gives no token now, going on with the last: %s", error)
                 return
+            finally:
+                self._asked = time.monotonic()
             self._configuration.api_key["BearerToken"] = self._loader.token
 
 

@@ -8,12 +8,14 @@ is not guessed at: the pod stays, and the janitor takes it away once nobody wait
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
@@ -21,13 +23,18 @@ from airloom.protocol.section import Section
 from airloom.spec.cluster import Limits
 from airloom_airflow.pods.pod import CONTAINER, KEPT_LABEL, STAGES_ANNOTATION
 from airloom_airflow.pods.state import read_state
-from airloom_airflow.triggers.cluster_client import ClusterClient, open_client
+from airloom_airflow.triggers.cluster_client import ClusterClient, share_client
 from airloom_airflow.triggers.pod_log import LONGEST_LINE, LogPosition, read_lines
 from airloom_airflow.triggers.pod_watch import PodPlace
 
 _ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 _ANSWER_SECONDS = 8.0
-"""How long the API server may take for an answer; Airflow gives a cancelled trigger half a minute in all."""
+"""How long the API server may take for an answer."""
+_KILL_SECONDS = 25.0
+"""How long one pod may take in all, from when it has its turn; alone, it is done when Airflow gives up, at 30."""
+_AT_ONCE = 10
+"""Pods that are asked about at once: a triggerer that was away is cancelled out of all its triggers in one go."""
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 _GOING_ON = ("scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule")
 """To these an event brings a deferred task, and a clear too, by its next try: what the pod wrote tells them apart."""
 
@@ -50,7 +57,7 @@ class WaitingTask:
 
 
 async def end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: bool) -> bool:
-    """Delete the pod if nobody waits for it any more. True: it is deleted.
+    """Delete the pod if nobody waits for it any more. True: it is deleted. It waits for its turn as long as it takes.
 
     Args:
         stage: that was waited for.
@@ -59,13 +66,18 @@ async def end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: boo
     Errors:
         OSError, TimeoutError, aiohttp.ClientError: the API server refused, or is away.
     """
-    async with open_client(place.connection) as client:
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)):
+        return await asyncio.wait_for(_end_pod(place, task, stage, shared=shared), _KILL_SECONDS)
+
+
+async def _end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: bool) -> bool:
+    async with share_client(place.connection) as client:
         pod = await _read_pod(client, place)
         if pod is None:
             return False
         stages = pod["metadata"].get("annotations", {}).get(STAGES_ANNOTATION, "").split() if shared else []
         try:
-            states = await _ask_airflow(task, sorted({task.task_id, *stages}))
+            states = await sync_to_async(read_states)(task, sorted({task.task_id, *stages}))
         except Exception as error:
             log.warning(
                 "pod %s stays: Airflow cannot be asked what became of its task (%s). If nobody waits for it, the "
@@ -135,11 +147,15 @@ async def _has_answered(client: ClusterClient, place: PodPlace, stage: str, *, s
     return position.is_over
 
 
-async def _ask_airflow(task: WaitingTask, task_ids: list[str]) -> Mapping[str, str | None]:
-    """Task → state, without what Airflow does not know."""
+def read_states(task: WaitingTask, task_ids: list[str]) -> Mapping[str, str | None]:
+    """Task → state, without what Airflow does not know; of a mapped one, by its `key`.
+
+    Errors:
+        Exception: Airflow cannot be asked.
+    """
     from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 
-    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+    states = RuntimeTaskInstance.get_task_states(
         dag_id=task.dag_id,
         run_ids=[task.run_id],
         task_ids=task_ids,

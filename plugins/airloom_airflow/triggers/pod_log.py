@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,8 +32,10 @@ _SILENCE_SECONDS = 60.0
 A stage that writes nothing costs one request in this time."""
 _TAIL_SECONDS = 1.0
 """How long a log may go on after its pod's end before what is left of it is asked for by a request of its own."""
-_REFUSALS_AT_END = 2
-"""How often an ended pod's log is asked for where the API server is there and the pod's node is not."""
+_REFUSED_SECONDS = 10.0
+"""How long an ended pod's log is asked for where the API server is there and the pod's node is not."""
+_BUSY = (429, 503)
+"""The API server's own word that it has no time now; a node that does not answer has others (500, 502, 504)."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 LONGEST_LINE = 65536
@@ -74,7 +78,8 @@ class LogFollower:
         self._task = asyncio.create_task(self._run())
 
     async def finish(self, patience_seconds: float) -> None:
-        """The pod has ended: return when its last line was passed on, or when for so long no other came."""
+        """The pod has ended: return when its last line was passed on, or when for so long no other came. What may be
+        missing then is said."""
         self._ended.set()
         closing = asyncio.get_running_loop().call_later(_TAIL_SECONDS, self._close_answer)
         try:
@@ -85,27 +90,32 @@ class LogFollower:
                     break
         finally:
             closing.cancel()
+        if not (self._task.done() and self._task.result()):
+            log.warning("the log of pod %s may lack its last lines: %s", self._name, self._problem or "no more came")
 
     def stop(self) -> None:
         """Read no more."""
         self._task.cancel()
 
-    async def _run(self) -> None:
-        pause, refusals = _FIRST_PAUSE_SECONDS, 0
-        while refusals < _REFUSALS_AT_END:
-            ended, before = self._ended.is_set(), self._position.accepted
+    async def _run(self) -> bool:
+        """Whether there is no more to read. False: there may be, and the pod's node does not give it."""
+        pause, refused_since = _FIRST_PAUSE_SECONDS, math.inf
+        while time.monotonic() - refused_since < _REFUSED_SECONDS:
+            ended, before, refused = self._ended.is_set(), self._position.accepted, False
             try:
                 if await self._read(follow=not ended):
-                    return
+                    return True
             except Exception as error:
-                refusals += ended and isinstance(error, _RefusedError)
+                refused = ended and isinstance(error, _RefusedError)
                 self._report(str(error) or type(error).__name__)
+            refused_since = min(refused_since, time.monotonic()) if refused else math.inf
             pause = _FIRST_PAUSE_SECONDS if self._position.accepted > before else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             if ended:
                 await asyncio.sleep(_FIRST_PAUSE_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
+        return False
 
     async def _read(self, *, follow: bool) -> bool:
         """Read until the connection ends. True: there is no more to read, ever."""
@@ -117,6 +127,8 @@ class LogFollower:
                 return not follow
             if answer.status == 404:
                 return True
+            if answer.status in _BUSY:
+                raise ConnectionError(f"status {answer.status}")
             if answer.status != 200:
                 raise _RefusedError(f"status {answer.status}")
             if self._opened and follow:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -24,16 +25,20 @@ from airloom.spec.cluster import Connection, Limits
 from airloom_airflow import metrics
 from airloom_airflow.pods.pod import SELECTOR, STAGES_ANNOTATION
 from airloom_airflow.pods.state import Ending, PodState, find_ungated, is_gated, measure_phases, read_state, was_gated
-from airloom_airflow.triggers.cluster_client import ClusterClient, open_client
+from airloom_airflow.triggers.cluster_client import ClusterClient, share_client
 from airloom_airflow.triggers.pod_log import LogFollower, LogPosition, Write, read_lines
 
 _LONGEST_WAIT_SECONDS = 30.0
 _WATCH_SECONDS = 300
 _SILENCE_SECONDS = 150.0
 """How long a watch may be silent; the API server sends a bookmark each minute."""
+_LOOK_UP_SECONDS = 10.0
+"""How long the answer about one pod may take; its limits are looked at when it has come or not."""
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
-_LOG_END_SECONDS = 10.0
+_LASTING_SECONDS = 5.0
+"""A watch that ended sooner is a failed one: the next waits longer to begin."""
+_LOG_END_SECONDS = 30.0
 _LOST_LOG_END_SECONDS = 2.0
 """How long an ended pod's log may say nothing before it is taken for whole; of a lost one's node little is expected."""
 _COUNTS: dict[Ending, metrics.Count] = {
@@ -164,14 +169,12 @@ class PodWatch:
             event.set()
 
     async def run(self) -> None:
-        """List and watch until cancelled; whatever fails is begun again."""
+        """List and watch until cancelled; whatever ends is begun again, later each time where it does not last."""
         pause, version = _FIRST_PAUSE_SECONDS, ""
         while True:
+            began = time.monotonic()
             try:
-                if not version:
-                    version = await self._list()
-                version = await self._watch(version)
-                pause = _FIRST_PAUSE_SECONDS
+                version = await self._watch(version or await self._list())
             except _ExpiredError:
                 self._count_reconnect("expired")
                 version = ""
@@ -179,8 +182,10 @@ class PodWatch:
                 self._count_reconnect("refused" if isinstance(error, _RefusedError) else "unreachable")
                 self._report(error)
                 version = ""
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if time.monotonic() - began > _LASTING_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _find(self, place: PodPlace) -> Pod | None:
         pod = self.pods.get(place.name)
@@ -188,7 +193,7 @@ class PodWatch:
 
     async def _look_up(self, place: PodPlace) -> Pod | None:
         """The pod as the API server has it now; None: it has none of this uid."""
-        async with self.client.get(f"{self._path}/{place.name}") as answer:
+        async with self.client.get(f"{self._path}/{place.name}", silence_seconds=_LOOK_UP_SECONDS) as answer:
             if answer.status == 404:
                 return None
             pod = await _load_json(answer)
@@ -233,7 +238,9 @@ class PodWatch:
         """Gives the version after it."""
         kind, pod = event["type"], event["object"]
         if kind == "ERROR":
-            raise _ExpiredError
+            if pod.get("code") == 410:
+                raise _ExpiredError
+            raise ConnectionError(f"the watch broke off: {pod.get('message') or pod.get('reason')}")
         version = str(pod["metadata"]["resourceVersion"])
         if kind == "BOOKMARK":
             return version
@@ -286,7 +293,6 @@ class _RefusedError(Exception):
 class _Shared:
     watch: PodWatch
     runner: asyncio.Task[None]
-    close: contextlib.AsyncExitStack
     users: int = 0
 
 
@@ -297,24 +303,19 @@ _shared: dict[tuple[int, Connection, str], _Shared] = {}
 async def _share_watch(connection: Connection, namespace: str) -> AsyncIterator[PodWatch]:
     """The process's one watch of the namespace, for as long as anybody uses it."""
     key = (id(asyncio.get_running_loop()), connection, namespace)
-    if key not in _shared:
-        stack = contextlib.AsyncExitStack()
-        client = await stack.enter_async_context(open_client(connection))
-        if key in _shared:  # somebody was quicker
-            await stack.aclose()
-        else:
+    async with share_client(connection) as client:
+        if key not in _shared:
             watch = PodWatch(client, namespace)
-            _shared[key] = _Shared(watch, asyncio.create_task(watch.run()), stack)
-    shared = _shared[key]
-    shared.users += 1
-    try:
-        yield shared.watch
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del _shared[key]
-            shared.runner.cancel()
-            await shared.close.aclose()
+            _shared[key] = _Shared(watch, asyncio.create_task(watch.run()))
+        shared = _shared[key]
+        shared.users += 1
+        try:
+            yield shared.watch
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del _shared[key]
+                shared.runner.cancel()
 
 
 def _measure(place: PodPlace, stage: str, pod: Pod | None, state: PodState, ungated: datetime | None) -> None:

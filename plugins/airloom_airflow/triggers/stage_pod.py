@@ -23,8 +23,6 @@ from airloom_airflow.stage_secrets import keep_masked
 from airloom_airflow.triggers.pod_kill import WaitingTask, end_pod
 from airloom_airflow.triggers.pod_watch import PodPlace, follow_pod
 
-_KILL_SECONDS = 25.0
-"""Airflow gives up at 30."""
 _kills: set[asyncio.Task[None]] = set()
 """Pods on their way out; the event loop itself keeps no task alive."""
 
@@ -109,7 +107,7 @@ class StagePodTrigger(BaseTrigger):
 
     async def _kill(self, place: PodPlace, waiting: WaitingTask) -> None:
         try:
-            await asyncio.wait_for(end_pod(place, waiting, self.stage, shared=self.shared), _KILL_SECONDS)
+            await end_pod(place, waiting, self.stage, shared=self.shared)
         except Exception as error:
             log.warning(
                 "pod %s stays, the janitor takes it away if nobody waits for it: %s: %s",

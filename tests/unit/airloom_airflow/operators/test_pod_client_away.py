@@ -72,6 +72,15 @@ def test_an_api_server_that_is_away_for_a_moment_is_asked_again(api: KubernetesA
     assert len(api.requests) == 3
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_a_gateways_page_in_place_of_an_answer_is_asked_past(api: KubernetesApi, call: str) -> None:
+    pod = put_pod(api, status=ended())
+    api.write_log("train-1", ["2026-01-01T00:00:00Z a line"], end=True)
+    api.interpose(2)
+    assert CALLS[call](connect(api.url), find_place(pod))
+    assert len(api.requests) == 3
+
+
 @pytest.mark.parametrize("call", ["read", "read_model", "list", "create", "hold", "read_log"])
 def test_one_that_stays_away_is_given_up_by_a_limit(api: KubernetesApi, call: str) -> None:
     pod = put_pod(api)

@@ -30,6 +30,7 @@ from airloom_airflow.operators.stage_pod import StagePodOperator
 from airloom_airflow.pods.pod import KEPT_LABEL, STAGES_ANNOTATION
 from airloom_airflow.pods.state import PodState
 from airloom_airflow.public_names import AirflowException, AirflowFailException
+from airloom_airflow.speedups.task_states import RuntimeTaskInstance
 
 GROUP = ("ingest", "validate", "train")
 
@@ -40,6 +41,10 @@ def is_create(request: Request) -> bool:
 
 def is_read(request: Request) -> bool:
     return request.method == "GET" and not request.path.endswith(("/pods", "/log"))
+
+
+def is_log(request: Request) -> bool:
+    return request.path.endswith("/log")
 
 
 def is_delete(request: Request) -> bool:
@@ -79,8 +84,25 @@ class Kubelet:
                         self._steps.pop(0)(pod)
 
 
+class ToldOperator(StagePodOperator):
+    """As Airflow's task runner has it: where it has told Airflow of a success, it calls the task's callbacks."""
+
+    def resume(self, context: Any, event: Any) -> str:
+        return self.call_back(context, super().resume(context, event))
+
+    def call_back(self, context: Any, value: str) -> str:
+        context["ti"].task = self
+        for callback in self.on_success_callback:
+            callback(context)
+        return value
+
+
 class Installation:
-    """A cluster file, a pipeline and a place for results."""
+    """A cluster file, a pipeline and a place for results.
+
+    Attributes:
+        heard: how Airflow has the task that ends well, or nothing where it cannot be asked.
+    """
 
     def __init__(
         self,
@@ -98,16 +120,23 @@ class Installation:
             "images": {"cpu": "registry.local/stage:1"},
             "deferrable": False,
         }
+        self.heard: str | None = "success"
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(self._get_task_states))
         self.configure()
+
+    def _get_task_states(self, *, run_ids: list[str], task_ids: list[str], **query: Any) -> dict[str, Any]:
+        if self.heard is None:
+            raise ConnectionError("the execution API does not answer")
+        return {run: dict.fromkeys(task_ids, self.heard) for run in run_ids}
 
     def configure(self, profile: dict[str, Any] | None = None, **more: Any) -> None:
         self.document.update(more, profiles={"cpu-small": profile or {}})
         document = {"apiVersion": "airloom.io/v1", "kind": "Cluster", "spec": self.document}
         self.file.write_text(yaml.safe_dump(document))
 
-    def make(self, stage: str = "train", group: tuple[str, ...] = (), task_id: str | None = None) -> StagePodOperator:
+    def make(self, stage: str = "train", group: tuple[str, ...] = (), task_id: str | None = None) -> ToldOperator:
         earlier = GROUP[: GROUP.index(stage)]
-        return StagePodOperator(task_id=task_id, stage=stage, pipeline=self.pipeline, earlier=earlier, group=group)
+        return ToldOperator(task_id=task_id, stage=stage, pipeline=self.pipeline, earlier=earlier, group=group)
 
     def wait_for_store(self, seconds: float) -> None:
         """How long the object store may be away."""
@@ -178,11 +207,12 @@ def build_context(stage: str = "train", try_number: int = 1, task_instance: str 
     return {"run_id": "r", "dag_run": run, "ti": ti}
 
 
-def execute(operator: StagePodOperator, **context: Any) -> str:
-    return operator.execute.__wrapped__(operator, build_context(operator.task_id, **context))
+def execute(operator: ToldOperator, **context: Any) -> str:
+    built = build_context(operator.task_id, **context)
+    return operator.call_back(built, operator.execute.__wrapped__(operator, built))
 
 
-def defer(operator: StagePodOperator, **context: Any) -> TaskDeferred:
+def defer(operator: ToldOperator, **context: Any) -> TaskDeferred:
     with pytest.raises(TaskDeferred) as deferred:
         execute(operator, **context)
     return deferred.value
@@ -212,7 +242,8 @@ def test_a_task_in_a_group_or_with_an_id_of_its_own_runs_its_stage(here, api, ta
     assert again.trigger.place == deferred.trigger.place
     here.succeed()(pod)
     event = build_event(again, exit_code=0, message=here.write_result())
-    assert here.make(task_id=task_id).resume(build_context(task_id), event) == (here.artifacts / "train.json").as_uri()
+    context = build_context(task_id, try_number=2, task_instance="018f-2")
+    assert here.make(task_id=task_id).resume(context, event) == (here.artifacts / "train.json").as_uri()
     assert api.names == []
 
 
@@ -433,6 +464,15 @@ def test_an_api_server_away_at_the_end_and_back_keeps_the_success(here, api, sta
     assert api.names == []
 
 
+def test_a_gateways_page_at_the_end_costs_no_success(here, api):
+    here.configure(deferrable=True)
+    deferred = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    api.interpose(1, is_read)
+    uri = here.make().resume(build_context(), build_event(deferred, message=here.write_result()))
+    assert uri.endswith("train.json")
+
+
 def test_a_retry_does_not_take_a_failed_pod_for_its_own_that_could_not_be_deleted(here, api):
     api.fail(403, 1, is_delete)
     with Kubelet(api, [here.end(75)]), pytest.raises(AirflowException, match="no whole pointer"):
@@ -532,6 +572,61 @@ def test_a_pod_that_goes_after_its_stage_wrote_a_success_is_not_run_again(here, 
     api.remove(api.names[0])
     here.make().resume(build_context(), build_event(deferred, message=here.write_result()))
     assert api.names == []
+
+
+@pytest.mark.parametrize("heard", ["running", None])
+def test_a_success_of_which_airflow_did_not_hear_is_not_worked_out_again(here, api, heard):
+    """The worker is killed before Airflow has the state, or Airflow is away then."""
+    here.configure(deferrable=True)
+    first = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    event = build_event(first, message=here.write_result())
+    here.heard = heard
+    uri = here.make().resume(build_context(), event)
+    again = defer(here.make(), try_number=2, task_instance="018f-2")
+    assert again.trigger.place == first.trigger.place
+    here.heard = "success"
+    context = build_context(try_number=2, task_instance="018f-2")
+    assert here.make().resume(context, {**event, "launch": again.trigger.launch}) == uri
+    assert api.names == []
+
+
+def test_a_success_of_which_airflow_did_not_hear_is_worked_out_again_where_it_was_cleared(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    here.heard = "running"
+    here.make().resume(build_context(), build_event(first, message=here.write_result()))
+    again = defer(here.make(), try_number=2, task_instance="018f-2", max_tries=4)
+    assert again.trigger.place["uid"] != first.trigger.place["uid"]
+    assert len(api.names) == 1
+
+
+@pytest.mark.parametrize("end", [{"message": "{}"}, {"exit_code": 75, "ending": "exited"}, {"ending": "overdue"}])
+def test_a_stalled_worker_that_comes_back_leaves_the_pod_to_the_try_that_goes_on_with_it(here, api, end):
+    here.configure(deferrable=True)
+    first = defer(here.make())
+    api.change(api.names[0], status=running())
+    again = defer(here.make(), try_number=2, task_instance="018f-2")
+    with pytest.raises(AirflowException):
+        here.make().resume(build_context(), build_event(first, **end, by_stage=False))
+    assert api.names == [again.trigger.place["name"]]
+
+
+def test_a_stalled_worker_with_a_success_leaves_the_pod_to_the_try_that_goes_on_with_it(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make())
+    here.succeed()(api.find(api.names[0]))
+    again = defer(here.make(), try_number=2, task_instance="018f-2")
+    here.make().resume(build_context(), build_event(first, message=here.write_result()))
+    assert api.names == [again.trigger.place["name"]]
+
+
+def test_the_users_own_callbacks_of_a_success_come_after(here):
+    called: list[Any] = []
+    operator = StagePodOperator(stage="train", pipeline=here.pipeline, on_success_callback=called.append)
+    assert operator.on_success_callback[-1] == called.append
+    assert len(operator.on_success_callback) == 2
 
 
 def test_resumed_twice_a_success_stays_one(here, api):
@@ -640,6 +735,61 @@ def test_a_group_stages_success_stands_though_its_pod_can_no_longer_be_touched(h
     api.fail(503, 1000)
     event = build_event(first, message=here.write_result("ingest"))
     assert here.make("ingest", GROUP).resume(build_context("ingest"), event).endswith("ingest.json")
+
+
+def end_group(here: Installation, api: KubernetesApi, name: str) -> None:
+    """A group's stages end well, and their pod with them."""
+    uid = api.find(name)["metadata"]["uid"]
+    for stage in GROUP:
+        marks = begin_line(uid, stage), end_line(uid, stage, 0, here.write_result(stage))
+        api.write_log(name, [stamp(mark) for mark in marks])
+    api.write_log(name, [], end=True)
+    api.change(name, status=ended(0))
+
+
+def test_a_groups_answer_is_read_though_the_api_server_is_busy_when_their_pod_ends(here, api):
+    def end(pod: dict[str, Any]) -> None:
+        api.fail(429, 4, is_log)
+        end_group(here, api, pod["metadata"]["name"])
+
+    with Kubelet(api, [end]):
+        assert execute(here.make("ingest", GROUP)).endswith("ingest.json")
+
+
+@pytest.mark.parametrize("seen", ["exited", "out-of-memory"])
+def test_a_groups_answer_that_was_not_read_in_the_triggerer_is_read_in_the_worker(here, api, seen):
+    """Of the group's first stage; a later one's end was seen meanwhile."""
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    end_group(here, api, first.trigger.place["name"])
+    api.fail(503, 2, is_log)
+    event = build_event(first, ending=seen, by_stage=False)
+    assert here.make("ingest", GROUP).resume(build_context("ingest"), event).endswith("ingest.json")
+    assert api.names == [first.trigger.place["name"]]
+
+
+def test_a_groups_answer_that_cannot_be_read_for_long_is_read_by_a_retry(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    end_group(here, api, first.trigger.place["name"])
+    event = build_event(first, by_stage=False)
+    api.away = True
+    with pytest.raises(AirflowException, match="the stage's answer lies in its pod's log"):
+        here.make("ingest", GROUP).resume(build_context("ingest"), event)
+    api.away = False
+    assert execute(here.make("ingest", GROUP), try_number=2, task_instance="018f-2").endswith("ingest.json")
+    assert api.names == [first.trigger.place["name"]]
+
+
+def test_a_groups_answer_that_went_with_its_node_is_worked_out_again_within_the_try(here, api):
+    here.configure(deferrable=True)
+    first = defer(here.make("ingest", GROUP))
+    end_group(here, api, first.trigger.place["name"])
+    api.fail(502, 1000, is_log)
+    with pytest.raises(TaskDeferred) as again:
+        here.make("ingest", GROUP).resume(build_context("ingest"), build_event(first, by_stage=False))
+    assert again.value.trigger.launch["losses"] == 1
+    assert api.names == [again.value.trigger.place["name"]]
 
 
 @pytest.mark.parametrize("stage", ["ingest", "validate"])

@@ -16,7 +16,7 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
 from airloom.spec.cluster import Connection
 from airloom_airflow.pods.connection import build_hook_arguments
-from airloom_airflow.triggers.cluster_client import open_client
+from airloom_airflow.triggers.cluster_client import share_client
 from airloom_airflow.triggers.pod_watch import PodPlace
 from airloom_airflow.triggers.stage_pod import StagePodTrigger, dump_place, load_place
 
@@ -97,7 +97,7 @@ def test_the_worker_reaches_the_cluster_that_is_named(connection: Connection, ap
 
 def test_the_triggerer_reaches_the_cluster_that_is_named(connection: Connection, api_server: ApiServer) -> None:
     async def delete() -> None:
-        async with open_client(connection) as client:
+        async with share_client(connection) as client:
             await client.delete_pod("airloom-ops", "train-1", "uid")
 
     asyncio.run(delete())

@@ -46,6 +46,17 @@ class Plugin:
         (self.folder / "token").write_text(token)
         (self.folder / "seconds").write_text("" if seconds is None else str(seconds))
 
+    def hang(self) -> None:
+        """From now on: it tells its process id in the file `hangs`, and answers nothing."""
+        code = "import os, pathlib, time\npathlib.Path(__file__).with_name('hangs').write_text(str(os.getpid()))\n"
+        (self.folder / "plugin.py").write_text(f"{code}time.sleep(3600)")
+
+    @property
+    def hangs(self) -> bool:
+        """A plugin that answers nothing is there."""
+        file = self.folder / "hangs"
+        return file.exists() and Path("/proc", file.read_text()).exists()
+
     @property
     def asked(self) -> int:
         """How often."""

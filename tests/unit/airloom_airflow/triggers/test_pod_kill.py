@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fakes.kubernetes_api import KubernetesApi
-from tests.unit.airloom_airflow.triggers.pods import ended, find_place, put_pod, running, section
+from tests.unit.airloom_airflow.triggers.pods import Plugin, ended, find_place, put_pod, running, section
 
 from airloom_airflow.speedups.task_states import RuntimeTaskInstance
+from airloom_airflow.triggers import pod_kill
+from airloom_airflow.triggers.cluster_client import ClusterClient
 from airloom_airflow.triggers.pod_kill import WaitingTask, end_pod, is_abandoned
 
 TASK = WaitingTask("ops__whole__train", "run", "train", -1)
@@ -128,6 +131,56 @@ def test_a_shared_pod_stays_while_others_go_on_in_it(
 def test_a_mapped_task_is_asked_for_by_its_own_name() -> None:
     assert WaitingTask("dag", "run", "train", 3).key == "train_3"
     assert is_abandoned("removed", [])
+
+
+def test_a_hundred_triggers_cancelled_at_once_lose_their_pods_by_one_connection_and_in_turns(
+    api: KubernetesApi, tmp_path: Path, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = Plugin(tmp_path, "first", seconds=3600)
+    kubeconfig = api.write_kubeconfig(tmp_path / "kubeconfig", plugin.user)
+    airflow.states = {"train": "failed"}
+    places = [find_place(api, put_pod(api, f"train-{number}", status=running()), kubeconfig) for number in range(100)]
+    at_once: list[int] = []
+    delete = ClusterClient.delete_pod
+
+    async def count(client: ClusterClient, *given: Any) -> None:
+        at_once.append(at_once[-1] + 1 if at_once else 1)
+        await delete(client, *given)
+        at_once.append(at_once[-1] - 1)
+
+    monkeypatch.setattr(ClusterClient, "delete_pod", count)
+
+    async def end_all() -> list[bool]:
+        return await asyncio.gather(*(end_pod(place, TASK, "train", shared=False) for place in places))
+
+    assert all(asyncio.run(end_all()))
+    assert api.names == []
+    assert plugin.asked == 1
+    assert max(at_once) <= 10
+
+
+def test_a_pods_time_counts_from_when_it_has_its_turn(
+    api: KubernetesApi, kubeconfig: Path, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_kill, "_AT_ONCE", 1)
+    monkeypatch.setattr(pod_kill, "_KILL_SECONDS", 2.0)
+    airflow.states = {"train": "failed"}
+    silent = socket.create_server(("127.0.0.1", 0))  # accepts, and says nothing
+    with silent, KubernetesApi() as mute:
+        mute.url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        other = mute.write_kubeconfig(kubeconfig.with_name("mute"))
+        first = [find_place(mute, put_pod(mute, f"train-{number}"), other) for number in range(2)]
+        last = find_place(api, put_pod(api, status=running()), kubeconfig)
+
+        async def end_all() -> list[Any]:
+            places = (*first, last)
+            ends = (end_pod(place, TASK, "train", shared=False) for place in places)
+            return await asyncio.gather(*ends, return_exceptions=True)
+
+        *given_up, ended_well = asyncio.run(end_all())
+    assert [type(error) for error in given_up] == [TimeoutError, TimeoutError]
+    assert ended_well is True
+    assert api.names == []
 
 
 @pytest.mark.parametrize("status", [401, 500, 503])
