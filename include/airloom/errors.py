@@ -6,6 +6,7 @@ met (its adapter) and chained.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -75,7 +76,9 @@ class MissingExtraError(ConfigError):
     """
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f"{library} is not installed here. Install it with: pip install 'airloom[{extra}]'")
+        super().__init__(
+            f"{library} is not installed here. Install it with: {sys.executable} -m pip install 'airloom[{extra}]'"
+        )
 
 
 class DataError(PermanentError):
