@@ -6,6 +6,7 @@ met (its adapter) and chained.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,9 +77,12 @@ class MissingExtraError(ConfigError):
     """
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(
-            f"{library} is not installed here. Install it with: {sys.executable} -m pip install 'airloom[{extra}]'"
-        )
+        super().__init__(f"{library} is not installed here. Install it with: {format_pip_command(extra)}")
+
+
+def format_pip_command(extra: str) -> str:
+    """The shell command that brings an extra of the `airloom` dist (or some, with commas) to this environment."""
+    return f"{shlex.quote(sys.executable)} -m pip install 'airloom[{extra}]'"
 
 
 class DataError(PermanentError):

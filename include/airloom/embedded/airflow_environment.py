@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,10 +37,10 @@ def describe_remedy(environ: Mapping[str, str]) -> str:
     """What to do where Airflow's program is not there: the commands that bring it to where it is looked for."""
     if "AIRLOOM_AIRFLOW_BIN" in environ:
         return "Set AIRLOOM_AIRFLOW_BIN to the `airflow` of an environment that has airloom-airflow."
-    place = _find_environment()
+    python, place = shlex.quote(sys.executable), shlex.quote(str(_find_environment()))
     return (
         "It wants an environment of its own, as its libraries conflict with those of stages. Make it: "
-        f"{sys.executable} -m venv {place} && {place}/bin/pip install 'airloom-airflow=={__version__}' (in a checkout: "
+        f"{python} -m venv {place} && {place}/bin/pip install 'airloom-airflow=={__version__}' (in a checkout: "
         "make setup), or set AIRLOOM_AIRFLOW_BIN to the `airflow` of an environment that has airloom-airflow."
     )
 
