@@ -100,3 +100,15 @@ def test_pins_are_read_without_their_hashes() -> None:
         "rich==14.1",
         "celery[redis]==5.6.0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("dist", "text"),
+    [
+        ("include", "[console_scripts]\nairloom = airloom.cli:main\n"),
+        ("plugins", "[airflow.plugins]\nairloom = airloom_airflow.plugin:AirloomPlugin\n"),
+    ],
+)
+def test_a_wheel_has_its_entry_point(release: Path, dist: str, text: str) -> None:
+    with zipfile.ZipFile(release / f"{NAMES[dist]}-{VERSION}-py3-none-any.whl") as wheel:
+        assert wheel.read(f"{NAMES[dist]}-{VERSION}.dist-info/entry_points.txt").decode().strip() == text.strip()

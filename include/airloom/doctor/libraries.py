@@ -17,7 +17,7 @@ from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.doctor.installation import load_pipelines
-from airloom.errors import format_pip_command
+from airloom.errors import format_install
 from airloom.settings import Settings, load_settings
 from airloom.spec import Pipeline
 from airloom.spec.loader import place_complaints
@@ -132,7 +132,7 @@ def _check_extras(pipelines: list[tuple[Path, Pipeline]], settings: Settings) ->
             wanted.setdefault(extra, f"{path} needs it ({reason})")
     extras = {extra: dict(find_libraries(extra)) for extra in list_extras()}
     lacking = [extra for extra, found in extras.items() if None in found.values()]
-    remedy = format_pip_command(",".join(each for each in lacking if each in wanted))
+    remedy = format_install(",".join(each for each in lacking if each in wanted))
     for extra, reason in wanted.items():
         where = f"airloom[{extra}]"
         if extra in lacking:
@@ -142,7 +142,7 @@ def _check_extras(pipelines: list[tuple[Path, Pipeline]], settings: Settings) ->
             yield right(_CHECK, where, ", ".join(f"{library} {version}" for library, version in extras[extra].items()))
     if others := [extra for extra in lacking if extra not in wanted]:
         message = f"no pipeline needs {', '.join(others)}, and they are not installed"
-        yield right(_CHECK, sys.prefix, f"{message}; `{format_pip_command('embedded')}` brings all")
+        yield right(_CHECK, sys.prefix, f"{message}; `{format_install('embedded')}` brings all")
 
 
 def _check_names(path: Path, pipeline: Pipeline, folders: Iterable[Path], settings: Settings) -> Iterator[Diagnosis]:
