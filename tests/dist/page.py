@@ -52,7 +52,7 @@ class Shell:
         end = secrets.token_hex(8)
         assert self._bash.stdin is not None
         # its input is not the shell's: a command that reads it would eat the next one
-        self._bash.stdin.write(f"{{ {command}\n}} </dev/null; echo; echo {end} $?\n")
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null; printf '\\n%s %s\\n' {end} $?\n")
         self._bash.stdin.flush()
         printed = "".join(self._read_until(end))
         told, _, ended = printed.rpartition(f"\n{end} ")
