@@ -28,6 +28,8 @@ _INNER_NAMES = {"PWD", "SIG", "AUTH", "AUTHORIZATION"}
 """Secrets too as names within a value: `Pwd=…` of ODBC, `sig=…` of Azure, `"auth"` of Docker."""
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
+_USERINFO = re.compile(r"[^:]+://[^:/@]*:(?!\d{1,5}[/?#])(?P<password>[^@]*)@")
+"""As SQLAlchemy reads it, which takes a password with `/`, `#` or `?` as it stands; not a port and a path with `@`."""
 _PAIR = re.compile(
     r"(?<![\w.-])-*(?P<name>[A-Za-z][\w.-]*(?: \w+)?) ?= ?(?:(?:Bearer|Basic|Token)(?: |%20)+)?"
     r"(?:'(?P<single>[^']+)'|\"(?P<double>[^\"]+)\"|\{(?P<braced>[^}]+)\}|(?P<bare>[^\s;&'\"]+))"
@@ -51,7 +53,12 @@ def find_secret_values(environ: Mapping[str, str]) -> frozenset[str]:
     """The values to mask: of variables named like a secret, and what is one inside other values; as they stand there,
     and as URLs have them."""
     named = environ.get(MASKED_VARIABLES, "").split()
-    declared = {value for name, value in environ.items() if name.startswith(DECLARED_PREFIX) or name in named}
+    declared = {
+        form
+        for name, value in environ.items()
+        if name.startswith(DECLARED_PREFIX) or name in named
+        for form in (value, value.strip())  # a file's last newline came along
+    }
     guessed = {secret.strip() for name, value in environ.items() for secret in _guess_secrets(name, value)}
     address = environ.get(_ADDRESS, "")  # what stands in it is no secret, and is part of every URI that a stage answers
     whole = {value for value in declared if len(value) >= _SHORTEST_DECLARED} | {
@@ -111,6 +118,8 @@ def _find_in_url(url: str) -> Iterator[str]:
         parts = urlsplit(url)
         if parts.password:
             yield parts.password
+        elif taken := _USERINFO.match(url):
+            yield taken["password"]
         elif parts.username and len(parts.username) >= _SHORTEST_USER:
             yield parts.username
     except ValueError:  # no URL after all

@@ -64,8 +64,9 @@ def find_ports(installation: Installation) -> EmbeddedPorts:
     return EmbeddedPorts(installation.settings, f"{installation.settings.artifacts_uri}/{URI}")
 
 
-def read_result(installation: Installation, stage: str, run_id: str) -> StageResult:
-    uri = result_uri(f"{installation.settings.artifacts_uri}/{URI}/runs/{run_folder(run_id)}", stage)
+def read_result(installation: Installation, dag_id: str, stage: str, run_id: str) -> StageResult:
+    known_as = run_id if dag_id == TRAIN else f"{dag_id}__{run_id}"
+    uri = result_uri(f"{installation.settings.artifacts_uri}/{URI}/runs/{run_folder(known_as)}", stage)
     return StageResult.from_json(find_ports(installation).object_store.read(uri))
 
 
@@ -95,12 +96,12 @@ def test_a_backfill_of_the_monitor_judges_its_day_and_starts_no_training(living:
     trainings = count_live(living, TRAIN)
     run = backfill(living, MONITOR, "2026-03-10")
     states = {task["task_id"]: task["state"] for task in living.api.task_instances(MONITOR, run["dag_run_id"])}
-    facts = read_result(living, "monitor", run["dag_run_id"]).facts
+    facts = read_result(living, MONITOR, "monitor", run["dag_run_id"]).facts
     assert (facts["breached"], facts["window_end"]) == (True, "2026-03-10T00:00:00+00:00")
     assert states == {"monitor": "success", "drift": "skipped"}
     today = living.api.trigger(MONITOR, {})
     assert living.api.wait_for_run(MONITOR, today, 120)["state"] == "success"
-    assert read_result(living, "monitor", today).facts["breached"] is False
+    assert read_result(living, MONITOR, "monitor", today).facts["breached"] is False
     assert count_live(living, TRAIN) == trainings
 
 
@@ -108,11 +109,12 @@ def test_a_backfill_of_the_training_sees_its_day_and_promotes_nothing(living: In
     promotions = count_live(living, PROMOTE)
     run = backfill(living, TRAIN, "2026-02-20")
     assert run["state"] == "success"
-    assert read_result(living, "ingest", run["dag_run_id"]).facts["rows"] == 200
-    assert read_result(living, "register", run["dag_run_id"]).facts["model_version"] == "2"
+    assert read_result(living, TRAIN, "ingest", run["dag_run_id"]).facts["rows"] == 200
+    assert read_result(living, TRAIN, "register", run["dag_run_id"]).facts["model_version"] == "2"
     by_hand = living.api.trigger(PROMOTE, {})  # one run at a time: what an asset had put in line would come before it
     assert living.api.wait_for_run(PROMOTE, by_hand, 120)["state"] == "success"
-    assert read_result(living, "promote", by_hand).facts["model_version"] == "1"  # the challenger is still the live one
+    promoted = read_result(living, PROMOTE, "promote", by_hand)
+    assert promoted.facts["model_version"] == "1", "the challenger is still the live one"
     assert count_live(living, PROMOTE) == promotions + 1
 
 

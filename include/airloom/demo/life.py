@@ -20,7 +20,7 @@ from airloom.protocol import StageResult
 from airloom.protocol.context import result_uri, run_folder
 from airloom.spec.orchestration import Family
 from airloom.spec.pipeline import Pipeline
-from airloom.spec.plan import build_plans, dag_id
+from airloom.spec.plan import build_plans, dag_id, find_results_run
 
 _RUN_LIMIT_SECONDS = 180
 _MONTHS = ("", "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -131,7 +131,8 @@ class Life:
         return run
 
     def _result(self, run: dict[str, Any], stage: str) -> StageResult:
-        uri = result_uri(f"{self.pipeline_uri}/runs/{run_folder(run['dag_run_id'])}", stage)
+        known_as = find_results_run(self.pipeline, run["dag_id"], run["dag_run_id"])
+        uri = result_uri(f"{self.pipeline_uri}/runs/{run_folder(known_as)}", stage)
         return StageResult.from_json(self.read(uri))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -50,26 +51,32 @@ class Runtime:
         """Start everything, and wait until all of it is ready. It ends with this process, unless `let_go` is called.
 
         Errors:
-            ConfigError: it runs already; or a port is in use, or Airflow is not installed, and nothing was started.
+            ConfigError: it runs already, or somebody else starts it; or a port is in use, or Airflow is not installed.
+                Nothing was started.
             UnavailableError: a piece did not start; says which, with the end of its log. Nothing is left running.
         """
         home = self.settings.home
         if running := self.state:
             raise ConfigError(f"it runs already (process {running.pid}, {running.addresses.airflow}); `airloom down`")
         addresses = choose_addresses()
-        home.mkdir(parents=True, exist_ok=True)
-        state_path(home).unlink(missing_ok=True)
         log = log_path(home, "supervisor")
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
-            supervisor = subprocess.Popen(
-                [sys.executable, "-m", "airloom.embedded.supervisor", *addresses.to_json().values()],
-                env={**os.environ, **spell(self.settings)},
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with (home / "runtime.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(f"somebody else starts or stops what runs in {home}; `airloom status`") from error
+            state_path(home).unlink(missing_ok=True)
+            with log.open("wb") as output:
+                supervisor = subprocess.Popen(
+                    [sys.executable, "-m", "airloom.embedded.supervisor", *addresses.to_json().values()],
+                    env={**os.environ, **spell(self.settings)},
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(lock.fileno(),),  # the supervisor has the lock until it ends, and what it starts has not
+                )
         self._lifeline = supervisor.stdin
         try:
             self._wait_until_ready(supervisor)

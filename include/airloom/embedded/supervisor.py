@@ -132,8 +132,17 @@ class Supervisor:
                     child.due = now + wait
                     log.warning("%s; starting it again in %.0f s", self._describe_end(child, tail=False), wait)
                 if child.due is not None and now >= child.due:
-                    self._spawn(child.piece, child.restarts + 1)
-                    self._report("ready")
+                    self._start_again(child)
+
+    def _start_again(self, child: _Child) -> None:
+        try:
+            self._spawn(child.piece, child.restarts + 1)
+        except OSError as error:
+            log.error(
+                "%s cannot be started: %s; trying again in %d s", child.piece.name, error, _LONGEST_BACKOFF_SECONDS
+            )
+            child.due = time.monotonic() + _LONGEST_BACKOFF_SECONDS
+        self._report("ready")
 
     def _spawn(self, piece: Piece, restarts: int = 0) -> None:
         path = log_path(self.settings.home, piece.name)
@@ -213,7 +222,10 @@ class Supervisor:
         )
         if state != self._state or phase == "starting":
             self._state = state
-            write_state(self.settings.home, state)
+            try:
+                write_state(self.settings.home, state)
+            except OSError as error:  # a full disk: the pieces are looked after all the same
+                log.error("the state is not written, and `airloom status` tells an older one: %s", error)
 
     def _stop(self) -> None:
         """End the pieces, then whatever still descends from this process."""

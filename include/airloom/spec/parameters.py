@@ -23,7 +23,7 @@ from airloom.spec.document import join_path
 from airloom.spec.orchestration import FAMILIES, Family
 from airloom.spec.pipeline import Pipeline
 from airloom.spec.plan import build_plan, dag_id
-from airloom.spec.section import MOMENT, Days, Section
+from airloom.spec.section import MOMENT, Days, Section, Seed
 from airloom.spec.sources import BatchesSource, CsvSource, PackageSource, ParquetSource, Sink, SqlSink
 
 Moment = Annotated[str, StringConstraints(pattern=MOMENT), Field(json_schema_extra={"format": "date-time"})]
@@ -58,7 +58,7 @@ class TrainParameters(WindowParameters):
 
     params: dict[str, Any] | None = None
     """Arguments of the estimator or entry point, put over `train.params`."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Instead of `train.seed`."""
     window_days: Days | None = Field(default=None, gt=0)
     """Instead of `data.window_days`."""

@@ -12,7 +12,18 @@ from pydantic import Field, StringConstraints, model_validator
 
 from airloom.spec.cron import Cron
 from airloom.spec.orchestration import Airflow, Notify, Schedule
-from airloom.spec.section import MAX_INTEGER, Days, DottedPath, Hours, Minutes, MisfitError, Name, Seconds, Section
+from airloom.spec.section import (
+    MAX_INTEGER,
+    Days,
+    DottedPath,
+    Hours,
+    Minutes,
+    MisfitError,
+    Name,
+    Seconds,
+    Section,
+    Seed,
+)
 from airloom.spec.sources import Sink, Source
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -106,7 +117,7 @@ class Train(Section):
     """Arguments of the estimator, or of the entry point."""
     holdout: float = Field(default=0.2, gt=0, lt=1)
     """Share of the rows kept for evaluation: the newest where `data.timestamp` is given, else drawn by `seed`."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the drawn holdout, and of the estimator where it takes `random_state`."""
     compute: Name | None = None
     """Compute profile of this stage. Left out: `spec.compute`."""
@@ -359,6 +370,23 @@ class Pipeline(Section):
     metadata: Metadata
     """Whose pipeline it is, and what it is called."""
     spec: Spec
+
+    @model_validator(mode="after")
+    def _starts_no_dag_by_its_own_work(self) -> Self:
+        """A DAG that is started by what it updates runs for ever. See `plan` for what each updates."""
+        spec = self.spec
+        updated = (
+            ("schedule", spec.schedule, ("dataset", "model")),
+            ("features", spec.features and spec.features.schedule, ("dataset",)),
+            ("monitor", spec.monitor and spec.monitor.schedule, ("drift",)),
+        )
+        for section, schedule, kinds in updated:
+            own = {f"airloom://{self.metadata.team}/{self.metadata.name}/{kind}" for kind in kinds}
+            if isinstance(schedule, Schedule) and (circle := own.intersection(schedule.assets)):
+                path = ("schedule",) if section == "schedule" else (section, "schedule")
+                message = f"given {circle.pop()!r}, which this DAG updates itself: each run would start another"
+                raise MisfitError(message, "spec", *path, "assets")
+        return self
 
     @property
     def full_name(self) -> str:

@@ -48,6 +48,19 @@ def dag_id(pipeline: Pipeline, family: Family) -> str:
     return build_dag_id(pipeline.metadata.team, pipeline.metadata.name, family)
 
 
+def find_results_run(pipeline: Pipeline, of_dag: str, run_id: str) -> str:
+    """The id by which the stages of a run know it, and its results are kept.
+
+    Airflow's ids are unique within a DAG only: two DAGs with one cron have the same. A run of the pipeline's training
+    is known by Airflow's own id, as its models are; one of any other DAG, whoever's, by `<dag_id>__<run_id>`.
+
+    Args:
+        of_dag: the DAG's id.
+        run_id: Airflow's.
+    """
+    return run_id if of_dag == dag_id(pipeline, "train") else f"{of_dag}__{run_id}"
+
+
 def build_dag_id(team: str, name: str, family: Family) -> str:
     """As `dag_id`, of a pipeline that is known by name alone."""
     return f"{team}__{name}__{family}"

@@ -27,6 +27,9 @@ Seconds = Annotated[float, Field(le=3_153_600_000)]
 """A length of time of at most a hundred years: a date that is much more away from today is none that Python, Airflow
 or a database knows."""
 
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""Of random draws: what numpy, pandas and scikit-learn take."""
+
 MAX_INTEGER = 2_147_483_647
 """The largest whole number of Airflow's database."""
 

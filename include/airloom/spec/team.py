@@ -101,7 +101,8 @@ class Team(Section):
     serviceAccountName: str | None = None
     """Of its stages whose profile names none. Left out: the installation's."""
     secrets: tuple[Secret, ...] = ()
-    """Beside the installation's `secrets`; where both hold a key, or a name, the team's is taken."""
+    """Beside the installation's `secrets`. Where two Kubernetes Secrets hold a key, or two mappings a name, the team's
+    is taken; where one is a Secret and the other a mapping, the mapping."""
     env: dict[str, str] = Field(default_factory=dict)
     """Over the installation's `env`."""
     profiles: tuple[Name, ...] | None = None

@@ -14,8 +14,8 @@ from airflow.sdk import Asset
 from airloom.errors import AirloomError
 from airloom.settings import load_runtime
 from airloom_airflow.bundles import pipeline_file as pipeline_file  # loaded for those who are forked from here
+from airloom_airflow.bundles.signal_handlers import shorten_signal_handlers
 from airloom_airflow.dag_factory.dag import find_stage_operator
-from airloom_airflow.speedups.signal_handlers import shorten_signal_handlers
 from airloom_airflow.speedups.version_index import use_version_index
 
 

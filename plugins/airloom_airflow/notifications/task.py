@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airloom.errors import AirloomError
+from airloom.protocol.launch import StageFailedError
 from airloom.protocol.result import StageResult
 from airloom.settings import load_settings
 from airloom.spec.orchestration import Notifier
@@ -17,7 +18,6 @@ from airloom.spec.pipeline import Pipeline
 from airloom_airflow.notifications.loading import load_notifier
 from airloom_airflow.operators.stage_context import find_run_id, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
-from airloom_airflow.public_names import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -88,10 +88,11 @@ def build_callbacks(pipeline: Pipeline, stage: str) -> dict[str, Any]:
 def is_refusal(result: StageResult | None, exception: Any) -> bool:
     """Whether a failed task was a validation, test or gate that said no, not one that did not work.
 
-    A result may be of an earlier try; a refusal alone ends a task for good without a further try.
+    The result may be of an earlier try: it counts where the stage itself has answered in this one.
     """
     failure = result.failure if result else None
-    return isinstance(exception, AirflowFailException) and failure is not None and failure.error == _REFUSED
+    answered = isinstance(getattr(exception, "__cause__", None), StageFailedError)
+    return answered and failure is not None and failure.error == _REFUSED
 
 
 def describe(result: StageResult | None, exception: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from airloom.spec.parameters import (
     require_timestamp,
 )
 from airloom.spec.pipeline import Pipeline
-from airloom.spec.plan import find_earlier
+from airloom.spec.plan import find_earlier, find_results_run
 from airloom_airflow.operators.failures import translated_for_airflow
 
 if TYPE_CHECKING:
@@ -103,14 +103,8 @@ def _find_window_end(pipeline: Pipeline, family: Family | None, params: dict[str
 
 
 def find_run_id(pipeline: Pipeline, context: Context) -> str:
-    """The run as the pipeline's results are kept by: Airflow's run id, which is unique within a DAG only.
-
-    So another DAG that runs a stage of the pipeline has its id before it: a scheduled run of it may have the very run
-    id of one of the pipeline's own.
-    """
-    dag_id, run_id = context["ti"].dag_id, context["run_id"]
-    own = f"{pipeline.metadata.team}__{pipeline.metadata.name}__"
-    return run_id if dag_id.startswith(own) else f"{dag_id}__{run_id}"
+    """The run as the pipeline's results are kept by."""
+    return find_results_run(pipeline, context["ti"].dag_id, context["run_id"])
 
 
 def pipeline_uri(pipeline: Pipeline, settings: Settings) -> str:

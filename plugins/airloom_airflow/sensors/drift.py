@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from airflow.sdk import Asset, BaseSensorOperator
 
 from airloom.errors import ProtocolError
 from airloom.protocol.result import StageResult
 from airloom.settings import load_settings
+from airloom.spec.cron import list_next
 from airloom.spec.pipeline import Pipeline
+from airloom.spec.plan import build_plan
 from airloom_airflow.operators.failures import translated_for_airflow
 from airloom_airflow.operators.stage_context import find_run_id, is_backfill, published_result_uri
 from airloom_airflow.operators.stage_result import load_result
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _LONGEST_WAIT = timedelta(days=1)
+_LATER_RUNS = 2
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class DriftSensor(BaseSensorOperator):
             AirflowFailException: the verdict cannot be understood.
             AirflowException: it cannot be read now.
         """
-        if past := find_past(context["dag_run"]):
+        if past := find_past(self.pipeline, context["dag_run"], datetime.now(UTC)):
             raise AirflowSkipException(past)
         self._require_new(context)
         self.defer(trigger=DriftTrigger(self.train_dag_id), method_name="resume", timeout=_LONGEST_WAIT)
@@ -145,12 +149,22 @@ def build_verdict(result: StageResult, uri: str) -> DriftVerdict:
     )
 
 
-def find_past(dag_run: Any) -> str | None:
-    """Why what a run judged is not today's; None where it is."""
+def find_past(pipeline: Pipeline, dag_run: Any, now: datetime) -> str | None:
+    """Why what a run judged is not today's; None where it is.
+
+    A scheduled run of the pipeline's own DAG judges the window of its time, when it is cleared later too. It is past
+    once two more runs were due: one that is slow, or waits long, is not.
+    """
     if is_backfill(dag_run):
         return "A backfill judges a past interval: it asks for no training of today."
     if asked := (dag_run.conf or {}).get("window_end"):
         return f"The run judged a window that was asked for, until {asked}: it asks for no training of today."
+    end, plan = dag_run.data_interval_end, build_plan(pipeline, "monitor")
+    if dag_run.run_type == "scheduled" and end and plan and plan.schedule and dag_run.dag_id == plan.dag_id:
+        zone = pipeline.spec.airflow.timezone
+        due = list_next(plan.schedule, end.astimezone(UTC if zone == "UTC" else ZoneInfo(zone)), _LATER_RUNS)
+        if due[-1] <= now:
+            return f"The run judged a window until {end.isoformat()}, and {_LATER_RUNS} later ones were due since."
     return None
 
 

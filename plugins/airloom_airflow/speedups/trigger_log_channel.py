@@ -15,7 +15,6 @@ event loop does not wait for its log.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import fcntl
 import io
@@ -25,6 +24,7 @@ import termios
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import Buffer
@@ -46,6 +46,7 @@ class LogChannel(io.RawIOBase):
         super().__init__()
         self._fd = fd
         self._lines: deque[bytes] = deque()
+        self._given = self._written = 0
         self._change = threading.Condition()
         self._writer = threading.Thread(target=self._write_on, name="log channel", daemon=True)
         self._writer.start()
@@ -62,23 +63,35 @@ class LogChannel(io.RawIOBase):
         with self._change:
             if self._writer.is_alive():
                 self._lines.append(copied)
+                self._given += len(copied)
                 self._change.notify_all()
         return len(copied)
 
-    def drain(self, seconds: float = _LAST_SECONDS) -> bool:
-        """Wait until all that was given is written, and read from the socket; False where it is not, in time."""
-        until = time.monotonic() + seconds
+    @property
+    def given(self) -> int:
+        """Bytes that it was given so far."""
+        return self._given
+
+    def has_read(self, given: int) -> bool:
+        """Whether the reader has taken so many bytes, or is gone. It may say so late, and not too early."""
         with self._change:
-            if not self._change.wait_for(lambda: not self._lines or not self._writer.is_alive(), seconds):
-                return False
-        while self._count_unread():
+            written = self._written
+            if not self._writer.is_alive():
+                return True
+        return written >= given and ((unread := self._count_unread()) == 0 or written - unread >= given)
+
+    def drain(self, seconds: float = _LAST_SECONDS) -> bool:
+        """Wait until the reader has taken what was given so far; False where it has not, in time."""
+        given, until = self.given, time.monotonic() + seconds
+        while not self.has_read(given):
             if time.monotonic() > until:
                 return False
             time.sleep(_LOOK_SECONDS)
         return True
 
     def _count_unread(self) -> int:
-        """Bytes that whoever reads the socket has not taken; 0 of what is none, or has no reader any more."""
+        """Bytes that whoever reads the socket has not taken, or more, since Linux counts what it keeps them in; 0 of
+        what is no socket, or has no reader any more."""
         try:
             return int.from_bytes(fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
         except OSError:
@@ -97,8 +110,21 @@ class LogChannel(io.RawIOBase):
                     self._lines.clear()
                 return
             with self._change:
-                self._lines.popleft()
-                self._change.notify_all()
+                self._written += len(self._lines.popleft())
+
+
+@dataclass(frozen=True)
+class _End:
+    """Triggers that have ended, and are not told of yet.
+
+    Attributes:
+        given: bytes that each channel had been given by then.
+        until: when they are told of whatever has been read (`time.monotonic`).
+    """
+
+    trigger_ids: list[int]
+    given: list[int]
+    until: float
 
 
 def log_from_a_thread() -> None:
@@ -109,6 +135,7 @@ def log_from_a_thread() -> None:
 
     run, sync = TriggerRunnerSupervisor.run_in_process, TriggerRunner.sync_state_to_supervisor
     channels: list[LogChannel] = []
+    ends: deque[_End] = deque()
 
     def configure(log_fd: int) -> None:
         """As Airflow's, in the new process."""
@@ -120,12 +147,15 @@ def log_from_a_thread() -> None:
         atexit.register(lambda: [channel.drain() for channel in channels])
         return run()  # type: ignore[no-untyped-call]
 
-    async def write_then_sync(runner: Any, finished_ids: list[int]) -> None:
-        for channel in channels:
-            if finished_ids:
-                await asyncio.to_thread(channel.drain)
-        await sync(runner, finished_ids)
+    async def sync_what_is_read(runner: Any, finished_ids: list[int]) -> None:
+        """Airflow calls it at each round. An end whose lines are not read yet is told at a later one."""
+        if finished_ids:
+            ends.append(_End(finished_ids, [channel.given for channel in channels], time.monotonic() + _LAST_SECONDS))
+        told: list[int] = []
+        while ends and (time.monotonic() > ends[0].until or all(map(LogChannel.has_read, channels, ends[0].given))):
+            told += ends.popleft().trigger_ids
+        await sync(runner, told)
 
     supervisor._configure_logs_over_json_channel = configure
     TriggerRunnerSupervisor.run_in_process = run_and_drain  # type: ignore[method-assign]
-    TriggerRunner.sync_state_to_supervisor = write_then_sync  # type: ignore[method-assign,assignment]
+    TriggerRunner.sync_state_to_supervisor = sync_what_is_read  # type: ignore[method-assign,assignment]

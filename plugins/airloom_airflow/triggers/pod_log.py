@@ -173,6 +173,9 @@ class LogPosition:
     moved by a microsecond. That keeps one triggerer's lines in order and equal lines apart; of a burst that two
     triggerers read, some lines may show twice.
 
+    A node's clock that is set back by more than a second, and a connection that breaks before it has caught up, lose
+    the lines between: Kubernetes is asked for lines by their time alone.
+
     What is read again is told from what is new by counting: the API server gives the same lines from the same second
     on. Where the first of them is another one (the log was rotated), it is told by the last lines and their times.
     """
@@ -333,16 +336,31 @@ class _LineCutter:
 
 def _cut(line: bytes, longest: int | None) -> Iterator[bytes]:
     while longest is not None and len(line) > longest:
-        yield line[:longest]
+        end = longest
+        while line[end] & 0xC0 == 0x80 and end > longest - 4:  # in a letter of several bytes (UTF-8: four at most)
+            end -= 1
+        yield line[:end]
         stamp = line[: line.find(b" ", 0, 40) + 1]
-        line = stamp + line[longest:]
+        line = stamp + line[end:]
     yield line
 
 
 def _split(line: bytes) -> tuple[datetime | None, str]:
-    """When a line was written (its fraction has as many digits as it needs), and what it says."""
+    """When a line was written, and what it says."""
     stamp, _, text = line.decode(errors="replace").rstrip("\r\n").partition(" ")
     try:
-        return datetime.fromisoformat(f"{stamp[:26].rstrip('Z')}+00:00"), text
+        return _parse(stamp), text
     except ValueError:  # not of the container, such as a word of the kubelet
         return None, f"{stamp} {text}"
+
+
+def _parse(stamp: str) -> datetime:
+    """RFC 3339, in UTC. Its fraction has as many digits as it needs, and containerd writes it in its node's time zone
+    (`internal/cri/io/logger.go`), which the kubelet keeps.
+
+    Errors:
+        ValueError: it is no time.
+    """
+    if stamp.endswith("Z"):
+        return datetime.fromisoformat(f"{stamp[:26].rstrip('Z')}+00:00")
+    return datetime.fromisoformat(f"{stamp[:-6][:26]}{stamp[-6:]}").astimezone(UTC)

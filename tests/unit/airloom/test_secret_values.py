@@ -67,6 +67,22 @@ def test_a_password_in_a_url_is_masked_as_it_stands_there_and_as_it_is():
     assert found == {"p%40ssword", "p@ssword", "p%2540ssword"}
 
 
+@pytest.mark.parametrize("password", ["hunter/22-secret", "hunter#22-secret", "hunter?22-secret"])
+def test_a_password_that_a_url_should_quote_is_masked_all_the_same(password):
+    assert password in find_secret_values({"WAREHOUSE": f"postgresql://ops:{password}@db/flights"})
+
+
+def test_a_port_and_a_path_with_an_at_sign_are_no_password():
+    assert find_secret_values({"PAGE": "http://db:8080/people/@somebody"}) == frozenset()
+
+
+@pytest.mark.parametrize("value", ["hunter22-secret\n", " hunter22-secret"])
+@pytest.mark.parametrize("names", [{"AIRLOOM_SECRET_X"}, {"PIN_OF_US"}])
+def test_a_declared_secret_is_masked_without_the_blanks_around_it_too(names, value):
+    environ = {"AIRLOOM_MASKED_VARIABLES": "PIN_OF_US", **dict.fromkeys(names, value)}
+    assert Redactor(environ).redact("login with 'hunter22-secret' was refused") == "login with '***' was refused"
+
+
 CONNECTION = {
     "conn_type": "postgres",
     "login": "operations",

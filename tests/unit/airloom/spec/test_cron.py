@@ -51,3 +51,10 @@ def test_what_airflow_would_refuse_is_refused(cron: str):
 def test_a_day_that_never_comes_is_refused():
     with pytest.raises(ValueError, match="never comes"):
         check_cron("0 0 30 2 *")
+
+
+@pytest.mark.parametrize("cron", ["0 6 1 1 * 0 2025", "0 6 * * * 0 2026-2028", "R R * * *", "R(1-5) 6 * * *"])
+def test_years_and_random_times_are_refused(cron: str):
+    """Airflow's scheduler stops at a DAG whose years are over, with a line in its log alone."""
+    with pytest.raises(ValueError, match="leave out the field of years"):
+        check_cron(cron)

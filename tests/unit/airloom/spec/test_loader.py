@@ -347,6 +347,11 @@ def test_notifiers_of_a_teams_defaults_need_not_be_for_every_pipeline(tmp_path: 
         ("  schedule: {cron: '@daily', when: all}\n", "spec.schedule.when"),
         ("  airflow: {dags: {train: {deadline_seconds: 600}}}\n", "spec.airflow.dags.train.deadline_seconds"),
         ("  gates: {thresholds: {accuracy_score: {min: 0.5}}}\n", "spec.gates"),
+        ("  schedule: {assets: ['s3://lake/flowers', 'airloom://examples/iris/model']}\n", "spec.schedule.assets"),
+        (
+            "  features: {views: {rows: {entity: id, columns: [a]}}, schedule: {assets: ['airloom://examples/iris/dataset']}}\n",
+            "spec.features.schedule.assets",
+        ),
     ],
 )
 def test_what_does_not_fit_the_rest_is_told_at_its_own_line(tmp_path: Path, write: Write, text: str, path: str) -> None:

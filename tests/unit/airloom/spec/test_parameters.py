@@ -90,6 +90,8 @@ def with_score(folder: Path, changed: dict[str, Any]) -> dict[str, Any]:
         ("rollback", {"version": "three"}, "give a model version's number"),
         ("train", {"max_iter": 10}, 'into params: {"params": {"max_iter": …}}'),
         ("train", {"sed": 10}, "did you mean 'seed'?"),
+        ("train", {"seed": -1}, "greater than or equal to 0"),
+        ("train", {"seed": 2**32}, "less than or equal to 4294967295"),
         ("train", {"window_end": "yesterday"}, "2026-01-31T00:00:00Z"),
         ("features", {"seed": 1}, "it takes no parameters"),
         ("score", {"source": {"type": "sql", "query": "FROM 'x'"}}, "allowed: 'csv', 'parquet', 'package', 'batches'"),

@@ -100,3 +100,11 @@ def test_somebodys_own_dag_may_be_started_with_more_than_a_stage_knows(pipeline)
     assert told.params == {"report_to": "us", "seed": 4}
     with pytest.raises(AirflowFailException, match="seed"):
         tell(pipeline, "train", "their_dag", conf={"seed": "many"})
+
+
+@pytest.mark.parametrize("other", ["features", "nightly_checks"])
+def test_two_dags_with_the_same_run_id_keep_their_results_apart(pipeline, other):
+    """Airflow makes one id for the runs of every DAG with the same cron; both DAGs here run `ingest`."""
+    training, another = tell(pipeline, "ingest"), tell(pipeline, "ingest", f"ops__whole__{other}")
+    assert training.run_uri != another.run_uri
+    assert training.run_id == "r", "a model is found by Airflow's id of its training"

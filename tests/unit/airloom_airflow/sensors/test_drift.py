@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
 
 from airloom.errors import ProtocolError
 from airloom.protocol.result import StageResult
-from airloom_airflow.sensors.drift import DriftEvent, DriftVerdict, build_verdict, find_refusal
+from airloom.spec import load_pipeline
+from airloom_airflow.sensors.drift import DriftEvent, DriftVerdict, build_verdict, find_past, find_refusal
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -74,3 +77,18 @@ def test_a_verdict_is_read_from_the_results_facts():
 def test_a_result_without_a_verdict_is_refused(facts):
     with pytest.raises(ProtocolError, match=r"file:///r\.json"):
         build_verdict(build_result(**facts), "file:///r.json")
+
+
+@pytest.mark.parametrize(
+    ("ago", "dag_id", "past"),
+    [
+        (timedelta(hours=3), "ops__whole__monitor", False),
+        (timedelta(days=1, hours=12), "ops__whole__monitor", False),
+        (timedelta(days=180), "ops__whole__monitor", True),
+        (timedelta(days=180), "own_dag", False),  # with a schedule of its own
+    ],
+)
+def test_a_scheduled_run_that_is_cleared_much_later_asks_for_no_training(pipelines, ago, dag_id, past):
+    pipeline = load_pipeline(write_pipeline(pipelines, "whole", text=FULL), root=pipelines)
+    run = SimpleNamespace(dag_id=dag_id, run_type="scheduled", conf={}, data_interval_end=NOW - ago)
+    assert (find_past(pipeline, run, NOW) is not None) is past

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.waiting import wait_until
 
 from airloom_airflow.speedups import switch, triggerer
 from airloom_airflow.speedups.trigger_log_channel import LogChannel, log_from_a_thread
@@ -68,7 +69,7 @@ def test_a_triggers_end_is_told_after_its_lines(monkeypatch: pytest.MonkeyPatch)
     got: list[bytes] = []
 
     async def sync(runner: Any, finished_ids: list[int]) -> None:
-        told.append((finished_ids, outputs[0].drain(0)))
+        told.append((finished_ids, outputs[0].drain(0)))  # what a reader has taken is told, and never too early
 
     told: list[tuple[list[int], bool]] = []
     monkeypatch.setattr(TriggerRunner, "sync_state_to_supervisor", sync)
@@ -82,9 +83,16 @@ def test_a_triggers_end_is_told_after_its_lines(monkeypatch: pytest.MonkeyPatch)
     reading = threading.Thread(target=read_all, args=(reader, got))
     for line in LINES:
         outputs[0].write(line)
-    reading.start()
     asyncio.run(TriggerRunner.sync_state_to_supervisor(None, [7]))  # type: ignore[arg-type]
-    assert told == [([7], True)]
+    assert told == [([], False)], "nobody waits for the reader"
+    reading.start()
+
+    def is_told() -> bool:
+        asyncio.run(TriggerRunner.sync_state_to_supervisor(None, []))  # type: ignore[arg-type]
+        return told[-1] == ([7], True)
+
+    wait_until(is_told, "its end is told", 4)
+    assert [finished for finished, _ in told if finished] == [[7]]
     writer.close()
     reading.join()
 
@@ -96,3 +104,21 @@ def test_a_line_that_lies_in_the_socket_is_not_read_yet() -> None:
     assert not channel.drain(0.2)
     assert reader.recv(100) == b"a line\n"
     assert channel.drain(5)
+
+
+def test_an_end_does_not_wait_for_what_others_log_after_it() -> None:
+    writer, reader = socket.socketpair()
+    channel = LogChannel(writer.fileno())
+    channel.write(b"the last line\n")
+    given = channel.given
+    for line in LINES:
+        channel.write(line)
+    assert not channel.has_read(given)
+
+    def has_read() -> bool:
+        reader.recv(4096)
+        return channel.has_read(given)
+
+    wait_until(has_read, "the line is read")
+    assert not channel.has_read(channel.given)
+    assert read_whole(channel, writer, reader)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -186,3 +186,32 @@ def test_lines_are_the_same_however_they_come_and_long_ones_come_in_pieces(size:
     pieces = [line.removeprefix(stamp) for line in lines[1:-2]]
     assert b"".join(pieces) == long
     assert all(line.startswith(stamp) for line in lines[1:-2])
+
+
+def test_a_long_line_is_cut_between_letters() -> None:
+    letters = "xé€😀" * 50
+    line = f"2026-11-24T00:36:37Z {letters}".encode()
+    for longest in range(40, 50):
+        heard = Heard()
+        position = LogPosition(heard, Section("token", "train", shared=False))
+        for piece in split_lines([line + b"\n"], longest):
+            assert len(piece) <= longest
+            position.accept(piece)
+        assert "".join(heard.lines) == letters
+
+
+@pytest.mark.parametrize("hours", [-8, 0, 1, 14])
+def test_a_node_of_any_time_zone_has_its_lines_at_their_times_and_each_once(hours: int) -> None:
+    """containerd writes its node's own time and offset, and the kubelet leaves out what is before `sinceTime`."""
+    zone, begin = timezone(timedelta(hours=hours)), datetime(2026, 11, 24, tzinfo=UTC)
+    times = [begin + timedelta(seconds=seconds) for seconds in (0, 1, 60, 61, 120)]
+    heard = Heard()
+    position = LogPosition(heard, Section("token", "train", shared=False))
+    for end in (2, 4, 5):  # the connection ends after so many
+        position.reopen()
+        since = datetime.fromisoformat(position.since().get("sinceTime", "2026-01-01T00:00:00Z"))
+        for number in range(end):
+            if times[number] >= since:
+                position.accept(f"{times[number].astimezone(zone).isoformat()} line {number}".encode())
+    assert heard.lines == [f"line {number}" for number in range(5)]
+    assert heard.times == times

@@ -1,4 +1,4 @@
-"""Lets the processes that the DAG processor forks set its signals' handlers aside in no time. `bundles` turns it on.
+"""Lets the processes that the DAG processor forks set its signals' handlers aside in no time. `dag_processor` calls it.
 
 The DAG processor's handlers are methods of its manager (`DagFileProcessorManager.register_exit_signals`), and each
 process that it forks for a file sets them back (`supervisor._reset_signals`). Python then looks whether the handler
@@ -16,11 +16,6 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from airloom_airflow.speedups.switch import is_on
-
-TESTED = ("3.3.2",)
-"""Versions of Airflow: `tests/unit/airloom_airflow/speedups/test_signal_handlers.py`, and `make bench-large`."""
-
 Handler = Callable[[int, FrameType | None], object]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 """Those that a forked process sets back."""
@@ -28,7 +23,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 def shorten_signal_handlers() -> None:
     """Have functions handle this process's signals where methods do. Once is enough; in the main thread alone."""
-    if threading.current_thread() is not threading.main_thread() or not is_on("way around long handlers", TESTED):
+    if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:
         handler = signal.getsignal(number)

@@ -8,11 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airloom_airflow.speedups import signal_handlers, switch
-
-pytestmark = pytest.mark.skipif(
-    switch.version("apache-airflow-core") not in signal_handlers.TESTED, reason="off on this Airflow"
-)
+from airloom_airflow.bundles.signal_handlers import shorten_signal_handlers
 
 
 class _Manager:
@@ -48,23 +44,21 @@ def _set_back(manager: _Manager) -> int:
 
 
 def test_a_forked_process_makes_no_repr_of_the_manager(manager: _Manager) -> None:
-    signal_handlers.shorten_signal_handlers()
+    shorten_signal_handlers()
     assert _set_back(manager) == 0
 
 
-def test_without_it_a_forked_process_does(manager: _Manager, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(switch.VARIABLE, "off")
-    signal_handlers.shorten_signal_handlers()
+def test_without_it_a_forked_process_does(manager: _Manager) -> None:
     assert _set_back(manager) == 1
 
 
 def test_the_manager_still_handles_the_signal(manager: _Manager) -> None:
-    signal_handlers.shorten_signal_handlers()
+    shorten_signal_handlers()
     os.kill(os.getpid(), signal.SIGUSR2)
     assert manager.handled == [signal.SIGUSR2]
 
 
-def test_a_handler_that_is_no_method_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_that_is_no_method_stays() -> None:
     before = signal.getsignal(signal.SIGINT)
-    signal_handlers.shorten_signal_handlers()
+    shorten_signal_handlers()
     assert signal.getsignal(signal.SIGINT) is before
