@@ -149,8 +149,8 @@ bench: setup $(VENV)/bench/.ready ## Measure against the goals, side by side; wr
 bench-large: setup $(VENV)/executors/.ready ## The DAG processor with 5,000 pipelines, on Postgres (root, Debian)
 	$(STAGES)/python -m tests.bench large
 
-bench-cluster: setup ## Stages as pods beside stock KubernetesPodOperator, on a cluster of its own
-	$(STAGES)/python -m tests.bench cluster flights
+bench-cluster: setup $(VENV)/executors/.ready ## Stages as pods beside stock KubernetesPodOperator and KubernetesExecutor, on clusters of their own
+	$(STAGES)/python -m tests.bench cluster flights cold
 
 bench-scale: setup $(VENV)/executors/.ready ## Two thousand pods at once, on nodes that kwok plays, and in two triggerers
 	$(STAGES)/python -m tests.bench scale triggerers

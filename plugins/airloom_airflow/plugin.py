@@ -7,13 +7,16 @@ registration: Airflow reads their names from the serialised DAG.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from functools import cached_property
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk import Asset
 
+from airloom_airflow.dag_factory.executors import list_bundles
 from airloom_airflow.objects import warm_up
 
 
@@ -27,6 +30,10 @@ class AirloomPlugin(AirflowPlugin):
         """Import what every task of ours needs."""
         importlib.import_module("airloom_airflow.bundles.pipeline_file")
         importlib.import_module("airloom.protocol.launch")
+        for bundle in list_bundles(ours=True):
+            with contextlib.suppress(ImportError):  # Airflow says so where it opens the bundle
+                importlib.import_module(str(bundle["classpath"]).rpartition(".")[0])
+        Asset("airloom://loads/the/providers")  # at the first one Airflow loads what each says of assets' addresses
         if os.environ.get("AIRLOOM_RUNTIME") == "kubernetes":
             importlib.import_module("airloom_airflow.operators.stage_pod")
         warm_up(os.environ.get("AIRLOOM_ARTIFACTS_URI", ""))

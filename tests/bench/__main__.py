@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from tests.bench.cluster import measure_cluster
+from tests.bench.cold_pod import measure_cold_pod
 from tests.bench.figures import Figure, print_figures, write_figures
 from tests.bench.flights import measure_flights
 from tests.bench.parse import measure_fresh_disk, measure_parse, measure_reparse
@@ -36,6 +37,7 @@ _MEASUREMENTS: dict[str, Callable[[], Iterable[Figure]]] = {
 _BY_NAME_ONLY: dict[str, Callable[[], Iterable[Figure]]] = {
     "large": measure_large,
     "cluster": measure_cluster,
+    "cold": measure_cold_pod,
     "flights": measure_flights,
     "scale": measure_scale,
     "triggerers": measure_triggerers,

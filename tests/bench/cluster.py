@@ -255,12 +255,24 @@ def _open_kubernetes(kubeconfig: Path) -> httpx.Client:
 
 def _time_bare_pod(installation: Installation, stock: _Stock) -> float:
     """Seconds from the request that creates a pod to its `Succeeded`."""
-    name = f"bare-{uuid4()}"
-    pod = {**stock.build_pod("ingest", {}), "metadata": {"name": name, "namespace": NAMESPACE}}
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
-    with _open_kubernetes(installation.cluster.kubeconfig) as client:
+    pod = {**stock.build_pod("ingest", {}), "metadata": {"name": f"bare-{uuid4()}", "namespace": NAMESPACE}}
+    requested, ended = run_bare_pod(installation.cluster.kubeconfig, pod)
+    return ended - requested
+
+
+def run_bare_pod(kubeconfig: Path, pod: Mapping[str, Any]) -> tuple[float, float]:
+    """Create a pod by a plain HTTPS request, wait for its end, delete it.
+
+    Args:
+        pod: its manifest, with name and namespace.
+
+    Returns:
+        When it was asked for, and when it was seen to have succeeded; seconds since 1970.
+    """
+    name, path = pod["metadata"]["name"], f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods"
+    with _open_kubernetes(kubeconfig) as client:
         client.get(path).raise_for_status()
-        started = time.monotonic()
+        requested = time.time()
         made = client.post(path, json=pod).raise_for_status().json()
         query = {"watch": "1", "fieldSelector": f"metadata.name={name}",
                  "resourceVersion": made["metadata"]["resourceVersion"]}  # fmt: skip
@@ -271,9 +283,9 @@ def _time_bare_pod(installation: Installation, stock: _Stock) -> float:
                     raise RuntimeError("a bare pod failed")
                 if phase == "Succeeded":
                     break
-        seconds = time.monotonic() - started
+        ended = time.time()
         client.delete(f"{path}/{name}")
-    return seconds
+    return requested, ended
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tests.cluster.installation import NAMESPACE, prepare_cluster, set_pod_secur
 from tests.cluster.local import network
 from tests.cluster.local.cluster import LocalCluster, run_cluster
 from tests.cluster.local.programs import run
+from tests.executors import worker_pods
 from tests.executors.flights import live_through
 from tests.executors.installation import Installation, run_installation
 from tests.executors.shared import Shared, run_shared
@@ -27,27 +28,6 @@ from tests.s3_server import S3Server, require_packages
 
 pytestmark = pytest.mark.timeout(900, func_only=True)
 _PARTS = ("api-server-1", "dag-processor-1", "scheduler-1", "triggerer-1")
-_WORKERS = "airflow"
-"""The namespace of the workers' pods."""
-_RIGHTS = """\
-apiVersion: v1
-kind: Namespace
-metadata: {name: airflow}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: airloom-airflow, namespace: airflow}
-rules:
-  - {apiGroups: [""], resources: [pods], verbs: [create, get, list, watch, delete, patch]}
-  - {apiGroups: [""], resources: [pods/log], verbs: [get]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: airloom-airflow, namespace: airflow}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: airloom-airflow}
-subjects: [{kind: User, name: airloom-airflow, apiGroup: rbac.authorization.k8s.io}]
-"""
-"""What the scheduler needs for its workers, beside Airflow's rights in a team's namespace."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +57,7 @@ def installation(cluster: LocalCluster, disk: Path, tmp_path_factory: pytest.Tem
 
 def test_the_flight_pipeline_becomes_a_served_champion(installation: Installation, cluster: LocalCluster) -> None:
     workers = live_through(installation, 600)  # a pod for each try, and after a deferral another
-    pods = json.loads(cluster.kubectl("-n", _WORKERS, "get", "pods", "-o", "json"))["items"]
+    pods = json.loads(cluster.kubectl("-n", worker_pods.NAMESPACE, "get", "pods", "-o", "json"))["items"]
     assert set(workers.values()) <= {pod["metadata"]["name"] for pod in pods}
     assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {image_reference("airflow")}
 
@@ -104,10 +84,6 @@ def _prepare(cluster: LocalCluster, folder: Path, shared: Shared, disk: Path, bu
         name: value for name, value in shared.s3.environ().items() if name.startswith("AWS_") and "FILE" not in name
     }
     write_secret(cluster, keys)
-    files = {path.name: path.read_text() for path in (kubeconfig, folder / "cluster.yaml")}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "airloom", "namespace": _WORKERS}}
-    cluster.kubectl("apply", "-f", "-", given=_RIGHTS)
-    cluster.kubectl("apply", "-f", "-", given=json.dumps({**secret, "stringData": files}))
     variables = {
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
         "AIRLOOM_RUNTIME": "kubernetes",
@@ -122,39 +98,13 @@ def _prepare(cluster: LocalCluster, folder: Path, shared: Shared, disk: Path, bu
         "AIRLOOM_GATEWAY_URL": shared.addresses.gateway,
         "AIRLOOM_LINEAGE_PATH": "",
     }
-    template = folder / "worker.yaml"
-    template.write_text(yaml.safe_dump(_build_worker(of_workers, folder)))
-    executor = {
-        "NAMESPACE": _WORKERS,
-        "POD_TEMPLATE_FILE": template,
-        "IN_CLUSTER": False,
-        "CONFIG_FILE": kubeconfig,
-        "DELETE_WORKER_PODS": False,
-    }
+    files = (kubeconfig, folder / "cluster.yaml")
     return {
         **variables,
-        **{f"AIRFLOW__KUBERNETES_EXECUTOR__{name}": str(value) for name, value in executor.items()},
+        **worker_pods.prepare_workers(cluster, folder, kubeconfig, of_workers, *files),
+        "AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS": "False",
         "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
         "AIRFLOW__LOGGING__REMOTE_LOGGING": "False",  # Airloom's image has no provider for it
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",  # as workers have it
-    }
-
-
-def _build_worker(variables: dict[str, str], folder: Path) -> dict[str, object]:
-    """The pod template of a worker: Airloom's image, and a folder with the cluster file, where the scheduler has it."""
-    worker = {
-        "name": "base",
-        "image": image_reference("airflow"),
-        "imagePullPolicy": "Never",
-        "env": [{"name": name, "value": value} for name, value in variables.items()],
-        "volumeMounts": [{"name": "airloom", "mountPath": str(folder), "readOnly": True}],
-    }
-    volume = {"name": "airloom", "secret": {"secretName": "airloom"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "worker"},
-        "spec": {"restartPolicy": "Never", "containers": [worker], "volumes": [volume]},
     }
 
 

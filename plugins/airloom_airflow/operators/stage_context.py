@@ -120,10 +120,11 @@ def published_result_uri(pipeline: Pipeline, stage: str, settings: Settings, run
 def find_lineage_parent(task_instance: Any) -> LineageParent | None:
     """The task's OpenLineage run and its DAG run's; None where the provider is off."""
     from airflow.providers.openlineage import conf
-    from airflow.providers.openlineage.plugins import macros
 
     if conf.is_disabled():
         return None
+    from airflow.providers.openlineage.plugins import macros  # half a second, where nothing else has loaded it
+
     return LineageParent(
         namespace=macros.lineage_job_namespace(),  # type: ignore[no-untyped-call]
         name=macros.lineage_job_name(task_instance),

@@ -6,7 +6,9 @@ full; the supervisor, meanwhile, writes the triggers to be started to the other'
 is through. Both then wait for ever, the triggerer's triggers with them; another triggerer that takes them over does the
 same. Here the lines go to a queue in memory, and a thread writes them. It also writes each whole: Airflow's own leaves
 out the rest of one that the socket takes in part. That a trigger has ended is told once the supervisor has read its
-lines: it closes the log then, and Airflow's own puts whatever comes later into the triggerer's output.
+lines: it closes the log then, and Airflow's own puts whatever comes later into the triggerer's output. And the
+supervisor reads what there is at each of its rounds, in which it asks the database a few questions; Airflow's own reads
+4 KiB of all triggers' lines together.
 
 Upstream: https://github.com/apache/airflow/issues/65286, open, has triggerers that stand still, for this reason or
 another; https://github.com/apache/airflow/issues/66158, open, the lines that are cut. It can go with a version whose
@@ -24,15 +26,17 @@ import termios
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import Buffer
 
 _LAST_SECONDS = 5.0
-"""How long the end of the process, or of a trigger, waits for the supervisor to take the lines before."""
+"""How long the end of the process waits for the supervisor to take the lines before."""
 
 _LOOK_SECONDS = 0.002
+_READ_SECONDS = 0.2
+"""How long the supervisor reads at a round."""
 
 
 class LogChannel(io.RawIOBase):
@@ -113,18 +117,17 @@ class LogChannel(io.RawIOBase):
                 self._written += len(self._lines.popleft())
 
 
-@dataclass(frozen=True)
-class _End:
-    """Triggers that have ended, and are not told of yet.
+def read_on(service: Callable[..., int | None]) -> Callable[..., int | None]:
+    """`TriggerRunnerSupervisor._service_subprocess`, which gives the process's status, as long as there is more."""
 
-    Attributes:
-        given: bytes that each channel had been given by then.
-        until: when they are told of whatever has been read (`time.monotonic`).
-    """
+    def service_while_ready(supervisor: Any, max_wait_time: float, *args: Any, **kwargs: Any) -> int | None:
+        status = service(supervisor, max_wait_time, *args, **kwargs)
+        until = time.monotonic() + _READ_SECONDS
+        while status is None and time.monotonic() < until and supervisor.selector.select(0):
+            status = service(supervisor, 0, *args, **kwargs)
+        return status
 
-    trigger_ids: list[int]
-    given: list[int]
-    until: float
+    return service_while_ready
 
 
 def log_from_a_thread() -> None:
@@ -135,7 +138,7 @@ def log_from_a_thread() -> None:
 
     run, sync = TriggerRunnerSupervisor.run_in_process, TriggerRunner.sync_state_to_supervisor
     channels: list[LogChannel] = []
-    ends: deque[_End] = deque()
+    ends: deque[tuple[list[int], list[int]]] = deque()  # triggers, and the bytes that each channel was given by then
 
     def configure(log_fd: int) -> None:
         """As Airflow's, in the new process."""
@@ -150,12 +153,14 @@ def log_from_a_thread() -> None:
     async def sync_what_is_read(runner: Any, finished_ids: list[int]) -> None:
         """Airflow calls it at each round. An end whose lines are not read yet is told at a later one."""
         if finished_ids:
-            ends.append(_End(finished_ids, [channel.given for channel in channels], time.monotonic() + _LAST_SECONDS))
+            ends.append((finished_ids, [channel.given for channel in channels]))
         told: list[int] = []
-        while ends and (time.monotonic() > ends[0].until or all(map(LogChannel.has_read, channels, ends[0].given))):
-            told += ends.popleft().trigger_ids
+        while ends and all(map(LogChannel.has_read, channels, ends[0][1])):
+            told += ends.popleft()[0]
         await sync(runner, told)
 
+    service = TriggerRunnerSupervisor._service_subprocess
+    TriggerRunnerSupervisor._service_subprocess = read_on(service)  # type: ignore[method-assign]
     supervisor._configure_logs_over_json_channel = configure
     TriggerRunnerSupervisor.run_in_process = run_and_drain  # type: ignore[method-assign]
     TriggerRunner.sync_state_to_supervisor = sync_what_is_read  # type: ignore[method-assign,assignment]

@@ -157,6 +157,7 @@ class Node:
             "featureGates": {"KubeletInUserNamespace": True},
             "failSwapOn": False,
             "evictionHard": {"memory.available": "100Mi"},
+            "imageGCHighThresholdPercent": 100,  # an image that it threw away could be had from no registry
             "nodeStatusUpdateFrequency": "4s",
             "resolvConf": "/etc/resolv.conf",
             "enforceNodeAllocatable": [],

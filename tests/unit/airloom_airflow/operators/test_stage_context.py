@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.openlineage import conf, plugins
 from airflow.sdk.exceptions import AirflowFailException
 from tests.unit.airloom_airflow.pipelines import FULL, write_pipeline
 
@@ -100,6 +102,13 @@ def test_somebodys_own_dag_may_be_started_with_more_than_a_stage_knows(pipeline)
     assert told.params == {"report_to": "us", "seed": 4}
     with pytest.raises(AirflowFailException, match="seed"):
         tell(pipeline, "train", "their_dag", conf={"seed": "many"})
+
+
+def test_where_openlineage_is_off_a_task_does_not_load_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conf, "is_disabled", lambda: True)
+    monkeypatch.delattr(plugins, "macros", raising=False)
+    monkeypatch.setitem(sys.modules, f"{plugins.__name__}.macros", None)  # to load it would fail
+    assert stage_context.find_lineage_parent(SimpleNamespace()) is None
 
 
 @pytest.mark.parametrize("other", ["features", "nightly_checks"])

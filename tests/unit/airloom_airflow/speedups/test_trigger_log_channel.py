@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import socket
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.waiting import wait_until
 
 from airloom_airflow.speedups import switch, triggerer
-from airloom_airflow.speedups.trigger_log_channel import LogChannel, log_from_a_thread
+from airloom_airflow.speedups.trigger_log_channel import LogChannel, log_from_a_thread, read_on
 
 LINES = [b"line %d of a trigger that says a lot: %s\n" % (number, b"x" * 500) for number in range(5000)]
 
@@ -74,6 +76,7 @@ def test_a_triggers_end_is_told_after_its_lines(monkeypatch: pytest.MonkeyPatch)
     told: list[tuple[list[int], bool]] = []
     monkeypatch.setattr(TriggerRunner, "sync_state_to_supervisor", sync)
     monkeypatch.setattr(TriggerRunnerSupervisor, "run_in_process", TriggerRunnerSupervisor.run_in_process)
+    monkeypatch.setattr(TriggerRunnerSupervisor, "_service_subprocess", TriggerRunnerSupervisor._service_subprocess)
     monkeypatch.setattr(supervisor, "_configure_logs_over_json_channel", None)
     outputs: list[LogChannel] = []
     monkeypatch.setattr(airflow_log, "configure_logging", lambda output, **_: outputs.append(output))
@@ -122,3 +125,28 @@ def test_an_end_does_not_wait_for_what_others_log_after_it() -> None:
     wait_until(has_read, "the line is read")
     assert not channel.has_read(channel.given)
     assert read_whole(channel, writer, reader)
+
+
+def test_the_supervisor_reads_at_a_round_what_there_is() -> None:
+    writer, reader = socket.socketpair()
+    got: list[bytes] = []
+
+    def service(supervisor: Any, max_wait_time: float) -> None:
+        """As Airflow's: a look, and 4 KiB of what is ready."""
+        for key, _ in supervisor.selector.select(max_wait_time):
+            got.append(key.fileobj.recv(4096))
+
+    selector = selectors.DefaultSelector()
+    selector.register(reader, selectors.EVENT_READ)
+    writer.sendall(b"x" * 100_000)
+    assert read_on(service)(SimpleNamespace(selector=selector), 1) is None
+    assert b"".join(got) == b"x" * 100_000
+
+
+def test_the_end_of_the_process_is_given_at_once() -> None:
+    writer, reader = socket.socketpair()
+    selector = selectors.DefaultSelector()
+    selector.register(reader, selectors.EVENT_READ)
+    writer.send(b"more")
+    statuses = [7]
+    assert read_on(lambda *_: statuses.pop())(SimpleNamespace(selector=selector), 1) == 7
