@@ -75,7 +75,7 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/executors --ignore tests/images tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/dist --ignore tests/executors --ignore tests/images tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
@@ -87,17 +87,11 @@ emulators: ## Azurite, by which the tests have Azure's blobs (Node.js, npm); its
 test-executors: setup $(VENV)/executors/.ready ## The executors and databases, each part of Airflow on a disk of its own (root, Debian, Go)
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/executors
 
-.PHONY: wheels
-wheels: $(UV) ## The two wheels, in build/wheels, for an Airflow of your own
-	rm -rf build/wheels
-	for dist in include plugins; do $(UV) build --quiet --offline --wheel -o build/wheels $$dist; done
-	ls build/wheels/*.whl
-
 .PHONY: test-airflow-versions
-test-airflow-versions: wheels $(AIRFLOW_VERSIONS:%=$(VENV)/airflow-%/.ready) ## The Airflow side's tests on older Airflows, from the two wheels
+test-airflow-versions: dist $(AIRFLOW_VERSIONS:%=$(VENV)/airflow-%/.ready) ## The Airflow side's tests on older Airflows, from the two wheels
 	for version in $(AIRFLOW_VERSIONS); do \
 		echo "Airflow $$version"; \
-		VIRTUAL_ENV=$(VENV)/airflow-$$version $(UV) pip install --quiet --offline --no-deps --reinstall build/wheels/*.whl; \
+		VIRTUAL_ENV=$(VENV)/airflow-$$version $(UV) pip install --quiet --offline --no-deps --reinstall build/dist/*.whl; \
 		$(VENV)/airflow-$$version/bin/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/unit/airloom/spec tests/dag_runs; \
 	done
 
@@ -124,6 +118,13 @@ test-images: setup ## The tests of the images, built and run for real (root, Deb
 test-reproducible-images: setup ## Each image built a second time, to the same bytes
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/images/test_images.py::test_the_same_inputs_give_the_same_bytes
 
+.PHONY: dist test-dist
+dist: $(UV) ## A release, of one version, in build/dist: wheels, source archives, chart, the images' tags
+	@python3 -m tests.dist
+
+test-dist: setup ## The wheels, installed by pip into empty environments (from the package index)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/dist
+
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(STAGES)/ruff check .
@@ -134,6 +135,7 @@ check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(STAGES)/python tests/checks/schemas_true.py
 	$(STAGES)/python tests/checks/docs_true.py
 	$(STAGES)/python tests/checks/locks_true.py
+	$(STAGES)/python tests/checks/dists_true.py
 	$(STAGES)/python tests/checks/airflow_public.py
 
 format: setup ## Let ruff put the code in its form

@@ -6,6 +6,9 @@ met (its adapter) and chained.
 
 from __future__ import annotations
 
+import importlib.util
+import shlex
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -75,7 +78,15 @@ class MissingExtraError(ConfigError):
     """
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f"{library} is not installed here. Install it with: pip install 'airloom[{extra}]'")
+        super().__init__(f"{library} is not installed here. Install it with: {format_install(extra)}")
+
+
+def format_install(extra: str) -> str:
+    """The shell command that brings an extra of the `airloom` dist (or some, with commas) to this environment.
+    Airflow's is no place for it, as their libraries conflict: there it is said for the environment of stages."""
+    if importlib.util.find_spec("airloom_airflow"):
+        return f"python -m pip install 'airloom[{extra}]', in the environment of stages: this one is Airflow's"
+    return f"{shlex.quote(sys.executable)} -m pip install 'airloom[{extra}]'"
 
 
 class DataError(PermanentError):

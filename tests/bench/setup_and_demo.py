@@ -1,4 +1,5 @@
-"""Set-up's and the demo's own figures, as `make setup` and `make demo` wrote them when they last ran."""
+"""Set-up's, the demo's and the wheels' own figures, as `make setup`, `make demo` and `make test-dist` wrote them when
+they last ran."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 from tests.bench.figures import Figure
 
 _BUILD = Path("build")
-_SETUP_SECONDS, _DEMO_SECONDS, _DEMO_BYTES = 180, 300, 4e9
+_SETUP_SECONDS, _PIP_SECONDS, _DEMO_SECONDS, _DEMO_BYTES = 180, 180, 300, 4e9
 
 
 def measure_setup_and_demo() -> Iterator[Figure]:
@@ -20,6 +21,8 @@ def measure_setup_and_demo() -> Iterator[Figure]:
         yield Figure("make demo, peak memory", demo["peak_memory_bytes"] / 1e9, "GB", "limit", _DEMO_BYTES / 1e9, 1.0)
     if setup := _read("setup.json", "make setup in a fresh clone"):
         yield Figure("set-up", setup["seconds"], "s", "limit", _SETUP_SECONDS, 1.0)
+    if pip := _read("pip.json", "make test-dist"):
+        yield Figure("pip install to first model", pip["seconds"], "s", "limit", _PIP_SECONDS, 1.0)
 
 
 def _read(name: str, command: str) -> dict[str, Any] | None:

@@ -1,4 +1,5 @@
-"""Reference tables of the documents, made from the models: each key, what it takes, its default and its docstring.
+"""Reference tables of the documents. Made from the models: each key, what it takes, its default and its docstring; and
+from include/pyproject.toml, its extras.
 
 `docs_true` puts them between `<!-- generated: NAME -->` and `<!-- /generated -->`, and checks that they are current.
 """
@@ -6,8 +7,10 @@
 from __future__ import annotations
 
 import json
+import tomllib
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -16,6 +19,7 @@ from pydantic.fields import FieldInfo
 from airloom.spec import cluster, pipeline
 from airloom.spec.parameters import PARAMETERS
 
+ROOT = Path(__file__).parents[2]
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
 
@@ -39,10 +43,21 @@ def build_trigger_parameters() -> str:
     return "".join(parts).rstrip("\n") + "\n"
 
 
+def build_extras() -> str:
+    """What each extra of the `airloom` dist brings."""
+    project = tomllib.loads((ROOT / "include" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = ["| extra | libraries |", "|---|---|"]
+    for extra, requirements in project["optional-dependencies"].items():
+        libraries = "all of these" if extra == "embedded" else ", ".join(f"`{each}`" for each in requirements)
+        lines.append(f"| `{extra}` | {libraries} |")
+    return "\n".join(lines) + "\n"
+
+
 BUILDERS: Mapping[str, Callable[[], str]] = {
     "pipeline-file": build_pipeline_file,
     "cluster-file": build_cluster_file,
     "trigger-parameters": build_trigger_parameters,
+    "extras": build_extras,
 }
 
 

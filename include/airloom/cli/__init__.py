@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from airloom import __version__
-from airloom.errors import AirloomError
+from airloom.errors import AirloomError, MissingExtraError
 
 COMMANDS = {
     "init": "write a commented minimal pipeline that runs as it is",
@@ -64,6 +64,12 @@ def _run(arguments: list[str]) -> int:
         status = importlib.import_module(f"airloom.cli.{name}").run(arguments)
     except AirloomError as error:
         print(f"airloom {name}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in ("", "airloom"):
+            raise
+        print(f"airloom {name}: {MissingExtraError(library, 'embedded')}", file=sys.stderr)
         return 1
     assert isinstance(status, int)
     return status

@@ -28,7 +28,7 @@ from airloom.protocol import StageContext, StageResult
 from airloom.protocol.context import result_uri
 from airloom.protocol.launch import StageFailedError, StageInterruptedError, launch_stage
 from airloom.settings import Settings, load_settings
-from airloom.spec import Pipeline, find_root, load_pipeline
+from airloom.spec import Pipeline, find_pipeline_files, find_root, load_pipeline
 from airloom.spec.orchestration import FAMILIES, Family
 from airloom.spec.parameters import apply_parameters, check_parameters
 from airloom.spec.plan import DagPlan, asset_uri, build_plan, build_plans
@@ -42,8 +42,8 @@ def run(arguments: list[str]) -> int:
     options = _parse(arguments)
     environ = join_running(os.environ)
     settings = load_settings(environ)
-    root = find_root(options.file)
-    pipeline = load_pipeline(options.file, root, options.environment or settings.environment)
+    file = options.file or _find_file(settings.pipelines)
+    pipeline = load_pipeline(file, find_root(file), options.environment or settings.environment)
     plan = _find_plan(pipeline, options.family)
     stages = [task.stage for task in plan.tasks]
     if options.until and options.until not in stages:
@@ -173,6 +173,18 @@ def _format(result: StageResult) -> str:
     return ", ".join(words)
 
 
+def _find_file(folder: Path) -> Path:
+    """The one pipeline file of a folder, for whoever names none."""
+    files = list(find_pipeline_files(folder))
+    if not files:
+        raise ConfigError(f"{folder} holds no pipeline file; write one with `airloom init`, or give its path")
+    if len(files) > 1:
+        raise ConfigError(
+            f"{folder} holds {len(files)} pipeline files; give the one to run: {', '.join(map(str, files))}"
+        )
+    return files[0]
+
+
 def _find_plan(pipeline: Pipeline, family: Family) -> DagPlan:
     if plan := build_plan(pipeline, family):
         return plan
@@ -182,7 +194,9 @@ def _find_plan(pipeline: Pipeline, family: Family) -> DagPlan:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="airloom run", description="Run a pipeline's stages in order, here.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="the pipeline file")
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="the pipeline file [the one below AIRLOOM_PIPELINES]"
+    )
     parser.add_argument("--family", choices=FAMILIES, default="train", help="which plan to follow [%(default)s]")
     parser.add_argument("--until", metavar="STAGE", help="the last stage to run")
     parser.add_argument(

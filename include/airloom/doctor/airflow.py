@@ -17,7 +17,7 @@ from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.embedded.addresses import Addresses, choose_addresses, port_of
-from airloom.embedded.airflow_environment import build_airflow_environ, find_airflow
+from airloom.embedded.airflow_environment import build_airflow_environ, describe_remedy, find_airflow
 from airloom.embedded.state import read_state
 from airloom.errors import ConfigError
 from airloom.settings import Settings
@@ -83,7 +83,7 @@ def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[s
     except ConfigError as error:
         airflow = Path(sys.executable).with_name("airflow")
         if "AIRLOOM_AIRFLOW_BIN" in environ or not airflow.is_file():
-            return AirflowSide((wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", str(error), "See the message."),))
+            return AirflowSide((_tell_no_airflow(str(error).partition(". ")[0], environ),))
     given = {
         **environ,
         "PYTHONWARNINGS": "ignore",
@@ -107,6 +107,14 @@ def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[s
             )
             given.setdefault("AIRLOOM_STAGE_PYTHON", sys.executable)
     return _ask([str(airflow.with_name("python")), "-m", "airloom_airflow.doctor", *arguments], given)
+
+
+def _tell_no_airflow(message: str, environ: Mapping[str, str]) -> Diagnosis:
+    """Nobody has to have an Airflow: that is wrong only where something says that there is one."""
+    remedy = describe_remedy(environ)
+    if "AIRLOOM_AIRFLOW_BIN" in environ or not is_embedded(environ):
+        return wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", message, remedy)
+    return unchecked(CHECK, "AIRLOOM_AIRFLOW_BIN", f"{message}; `airloom run` needs none, `airloom up` does", remedy)
 
 
 def _expect_addresses(environ: Mapping[str, str]) -> Addresses | None:

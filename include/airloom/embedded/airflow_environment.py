@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from airloom import __version__
 from airloom.errors import ConfigError
 
 USER = "admin"
@@ -25,13 +27,27 @@ def find_airflow(environ: Mapping[str, str]) -> Path:
         ConfigError: it is not where it is looked for.
     """
     given = environ.get("AIRLOOM_AIRFLOW_BIN")
-    found = Path(given) if given else Path(sys.prefix).parent / "airflow" / "bin" / "airflow"
+    found = Path(given) if given else _find_environment() / "bin" / "airflow"
     if not found.is_file():
-        raise ConfigError(
-            f"Airflow's program {found} is not there. Run `make setup`, or set AIRLOOM_AIRFLOW_BIN to the `airflow` of "
-            "an environment that has airloom-airflow."
-        )
+        raise ConfigError(f"Airflow's program {found} is not there. {describe_remedy(environ)}")
     return found
+
+
+def describe_remedy(environ: Mapping[str, str]) -> str:
+    """What to do where Airflow's program is not there: the commands that bring it to where it is looked for."""
+    if "AIRLOOM_AIRFLOW_BIN" in environ:
+        return "Set AIRLOOM_AIRFLOW_BIN to the `airflow` of an environment that has airloom-airflow."
+    python, place = shlex.quote(sys.executable), shlex.quote(str(_find_environment()))
+    return (
+        "It wants an environment of its own, as its libraries conflict with those of stages. Make it: "
+        f"{python} -m venv {place} && {place}/bin/pip install 'airloom-airflow=={__version__}' (in a checkout: "
+        "make setup), or set AIRLOOM_AIRFLOW_BIN to the `airflow` of an environment that has airloom-airflow."
+    )
+
+
+def _find_environment() -> Path:
+    """Airflow's environment, beside this one, unless AIRLOOM_AIRFLOW_BIN says otherwise."""
+    return Path(sys.prefix).parent / "airflow"
 
 
 def load_secrets(home: Path) -> dict[str, str]:

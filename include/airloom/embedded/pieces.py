@@ -7,19 +7,26 @@ The supervisor starts them. All share one environment, so that Airflow's tasks, 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from airloom.embedded.addresses import Addresses, host_of, port_of, spell_addresses
 from airloom.embedded.airflow_environment import build_airflow_environ, find_airflow, prepare_airflow
+from airloom.errors import MissingExtraError
 from airloom.settings import Settings
 from airloom.telemetry import SWITCHES
+
+if TYPE_CHECKING:
+    import httpx
+
+_LIBRARIES = ("httpx", "mlflow", "uvicorn")
+"""Of extras, and loaded by the pieces and by what asks them whether they are ready."""
 
 _AIRFLOW_PARTS: Mapping[str, tuple[str, ...]] = {
     "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
@@ -68,8 +75,11 @@ def build_pieces(settings: Settings, addresses: Addresses, environ: Mapping[str,
     """The runtime of an installation; makes the folders it needs.
 
     Errors:
-        ConfigError: Airflow's program is not there.
+        ConfigError: Airflow's program is not there, or a library of the pieces.
     """
+    for library in _LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, "embedded")
     airflow = find_airflow(environ)
     home = settings.home
     prepare_airflow(home / "airflow")
@@ -157,6 +167,8 @@ class _AirflowHealth:
         return self._warm and _answers(f"{self._address}/api/v2/version")
 
     def healthy(self, part: str) -> bool:
+        import httpx
+
         try:
             told = _client().get(f"{self._address}/api/v2/monitor/health").json()
             return bool(told[part]["status"] == "healthy")
@@ -191,10 +203,14 @@ def _build_environ(settings: Settings, addresses: Addresses, environ: Mapping[st
 @functools.cache
 def _client() -> httpx.Client:
     """One for all questions: a client of its own for each reads the certificates of the world each time (20 ms)."""
+    import httpx
+
     return httpx.Client(timeout=5, trust_env=False)
 
 
 def _answers(url: str, seconds: float = 5) -> bool:
+    import httpx
+
     try:
         return _client().get(url, timeout=seconds).is_success
     except httpx.HTTPError:

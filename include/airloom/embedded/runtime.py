@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from airloom.embedded import processes
 from airloom.embedded.addresses import Addresses, choose_addresses, spell_addresses
-from airloom.embedded.airflow_api import AirflowApi
 from airloom.embedded.airflow_environment import USER, load_secrets
 from airloom.embedded.state import RuntimeState, log_path, read_state, state_path
 from airloom.embedded.supervisor import LET_GO
 from airloom.errors import ConfigError, UnavailableError
 from airloom.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from airloom.embedded.airflow_api import AirflowApi
 
 _POLL_SECONDS = 0.1
 _STOP_LIMIT_SECONDS = 60
@@ -133,6 +135,8 @@ class Runtime:
 
     def api(self) -> AirflowApi:
         """Airflow, as its one user."""
+        from airloom.embedded.airflow_api import AirflowApi  # an extra has its HTTP client
+
         return AirflowApi(self.addresses.airflow, USER, load_secrets(self.settings.home / "airflow")["password"])
 
     def memory_bytes(self) -> int:
@@ -150,7 +154,7 @@ class Runtime:
                 raise UnavailableError(f"the runtime did not start: {reason}")
             if state and state.phase == "ready":
                 return
-            if state and state.reason != told:
+            if state and state.phase == "starting" and state.reason != told:
                 told = state.reason
                 self._say(told)
             time.sleep(_POLL_SECONDS)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.bench import __main__ as program
 from tests.bench.figures import Figure, write_figures
+from tests.bench.setup_and_demo import measure_setup_and_demo
 
 
 @pytest.mark.parametrize(("value", "met"), [(1.3, True), (1.31, False)])
@@ -71,3 +72,14 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list
         return found
 
     return run
+
+
+def test_what_other_commands_measured_is_told_beside_its_limit_and_what_they_did_not_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "pip.json").write_text('{"seconds": 90.0}')
+    monkeypatch.chdir(tmp_path)
+    [found] = measure_setup_and_demo()
+    assert (found.name, found.value, found.ratio, found.met) == ("pip install to first model", 90.0, 0.5, True)
+    assert "demo.json is not there: `make demo`" in capsys.readouterr().out

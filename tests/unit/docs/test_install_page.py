@@ -17,7 +17,7 @@ DISTS = {"airloom": "include", "airloom_airflow": "plugins"}
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """As `make wheels` makes them, elsewhere."""
+    """As `make dist` makes them, elsewhere."""
     folder = tmp_path_factory.mktemp("wheels")
     for source in DISTS.values():
         command = [ROOT / ".venv/uv/bin/uv", "build", "--quiet", "--offline", "--wheel", "-o", folder, ROOT / source]

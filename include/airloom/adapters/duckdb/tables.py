@@ -10,13 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
+from airloom.errors import ConfigError, DataError, MissingExtraError, UnavailableError, UserCodeError
+
+try:
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as error:
+    raise MissingExtraError(error.name or "duckdb", "duckdb") from error
 
 from airloom.adapters.duckdb.database import CONFIG, open_database
 from airloom.adapters.duckdb.sources import SourceOpener
-from airloom.errors import ConfigError, DataError, UnavailableError, UserCodeError
 from airloom.spec.sources import ParquetSink, SecretRef, Sink, Source, SqlSink, SqlSource
 
 if TYPE_CHECKING:

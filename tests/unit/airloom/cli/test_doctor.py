@@ -238,7 +238,8 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
     "runtime.json cut off": (cut_the_state_off, "ports", "runtime.json cannot be read", "See the message"),
     "port taken": (take_a_port, "ports", "is in use by", "See the message"),
     "Airflow missing": (
-        lambda w: w.set(AIRLOOM_AIRFLOW_BIN="/nowhere/airflow"), "Airflow", "/nowhere/airflow is not there", "See"
+        lambda w: w.set(AIRLOOM_AIRFLOW_BIN="/nowhere/airflow"),
+        "Airflow", "/nowhere/airflow is not there", "Set AIRLOOM_AIRFLOW_BIN"
     ),
     "airloom-airflow missing": (
         lambda w: w.write_airflow("echo \"/x: No module named 'airloom_airflow'\" >&2; exit 1"),
@@ -264,6 +265,18 @@ def test_a_seeded_mistake_is_found_with_its_place_and_remedy(
     assert wrongs[0].where
 
 
+def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let libraries not be installed."""
+    find = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name in names:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
 @pytest.mark.parametrize(
     ("section", "extra"),
     [
@@ -274,18 +287,45 @@ def test_a_seeded_mistake_is_found_with_its_place_and_remedy(
 def test_a_missing_extra_is_told_with_its_pip_command(
     world: World, section: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.metadata.version
-
-    def version(name: str) -> str:
-        if name == extra:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return find(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
+    hide(monkeypatch, extra)
     world.pipeline.write_text(f"{PIPELINE}  {section}\n")
     (found,) = world.wrongs()
     assert f"spec.{section.partition(':')[0]}" in found.message
-    assert found.remedy == f"pip install 'airloom[{extra}]'"
+    assert found.where == f"airloom[{extra}]"
+    assert found.remedy == f"{sys.executable} -m pip install 'airloom[{extra}]'"
+
+
+def test_one_command_brings_all_that_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "feast", "evidently", "boto3")
+    world.pipeline.write_text(
+        f"{PIPELINE}  features: {{views: {{v: {{entity: x, columns: [z]}}}}}}\n  monitor: {{drift: {{}}}}\n"
+    )
+    found = world.wrongs()
+    assert {diagnosis.where for diagnosis in found} == {"airloom[feast]", "airloom[evidently]"}
+    assert {diagnosis.remedy for diagnosis in found} == {f"{sys.executable} -m pip install 'airloom[evidently,feast]'"}
+
+
+def test_what_is_there_is_told_with_its_version_and_what_nobody_needs_is_no_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "feast")
+    told = {found.where: found for found in examine(world.environ) if found.check == "libraries"}
+    assert told["airloom[duckdb]"].message.startswith(f"duckdb {importlib.metadata.version('duckdb')}, pandas ")
+    assert "no pipeline needs feast, and they are not installed" in told[sys.prefix].message
+    assert {found.verdict for found in told.values()} == {"right"}
+
+
+def test_an_airflow_that_nothing_speaks_of_is_not_missed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(world.folder / "stages"))
+    monkeypatch.setattr(sys, "executable", str(world.folder / "stages" / "bin" / "python"))
+    del world.environ["AIRLOOM_AIRFLOW_BIN"]
+    (found,) = (found for found in examine(world.environ) if found.check == "Airflow")
+    assert found.verdict == "not checked"
+    assert "`airloom up` does" in found.message
+    assert f"{world.folder}/airflow/bin/pip install 'airloom-airflow==" in found.remedy
+    world.set(AIRFLOW_HOME=str(world.folder))
+    (found,) = (found for found in examine(world.environ) if found.check == "Airflow")
+    assert found.verdict == "wrong"
 
 
 def test_what_airloom_up_has_not_started_yet_is_not_checked(world: World) -> None:

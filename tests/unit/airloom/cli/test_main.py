@@ -68,3 +68,36 @@ def test_a_schemas_help_shows_nothing_that_only_airlooms_own_sources_need(capsys
         main(["schema", "--help"])
     assert "--kind" in (told := capsys.readouterr().out)
     assert "--publish" not in told
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "up", "run"])
+def test_a_command_without_its_libraries_says_what_brings_them(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "pipelines" / "examples" / "iris.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(IRIS.read_bytes())
+    without = ("httpx", "mlflow", "boto3", "duckdb", "pandas", "pyarrow", "fastapi", "uvicorn", "openlineage")
+    sitecustomize = f"import sys; sys.modules.update(dict.fromkeys({without!r}))"  # in the processes that it starts too
+    (tmp_path / "sitecustomize.py").write_text(sitecustomize)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "AIRLOOM_PIPELINES": str(tmp_path / "pipelines"),
+    }
+    told = subprocess.run(
+        [sys.executable, "-m", "airloom", command],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = told.stdout + told.stderr
+    assert told.returncode == 1
+    assert f"Install it with: {sys.executable} -m pip install 'airloom[" in said
+    assert "Traceback" not in said
+
+
+def test_a_module_of_ones_own_code_that_is_lost_is_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "airloom.cli.status", None)  # type: ignore[arg-type]
+    with pytest.raises(ModuleNotFoundError, match=r"airloom\.cli\.status"):
+        main(["status"])

@@ -84,3 +84,40 @@ def test_an_address_that_is_given_stays(home: Path, monkeypatch: pytest.MonkeyPa
 def test_a_runtime_that_has_ended_gives_no_address(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_running(home, started() - 1)
     assert not set(NAMES) & set(find_environ(home, monkeypatch))
+
+
+def write_pipelines(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / "pipelines" / "credit" / f"{name}.yaml" for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TEXT.replace("loans", path.stem))
+    return paths
+
+
+def run_without_a_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to where the plan of the file that was found is looked at."""
+    monkeypatch.setenv("AIRLOOM_PIPELINES", str(home / "pipelines"))
+    assert main(["run", "--until", "no-such-stage"]) == 1
+
+
+def test_the_one_pipeline_there_is_needs_no_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pipelines(home, "loans")
+    run_without_a_file(home, monkeypatch)
+    assert "--until no-such-stage: the train plan has no such stage" in capsys.readouterr().err
+
+
+def test_of_two_pipelines_one_is_to_be_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = write_pipelines(home, "cards", "loans")
+    run_without_a_file(home, monkeypatch)
+    assert f"holds 2 pipeline files; give the one to run: {paths[0]}, {paths[1]}" in capsys.readouterr().err
+
+
+def test_where_there_is_no_pipeline_init_is_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_without_a_file(home, monkeypatch)
+    assert "holds no pipeline file; write one with `airloom init`" in capsys.readouterr().err
