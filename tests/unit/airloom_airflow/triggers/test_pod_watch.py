@@ -298,7 +298,7 @@ def test_a_new_stage_whose_credentials_are_refused_is_given_up_by_a_limit(
     api.tokens = set()
     pod = put_pod(api)
     with Follower() as follower:
-        follower.follow(find_place(api, pod, kubeconfig), Limits(scheduling_seconds=1))
+        follower.follow(find_place(api, pod, kubeconfig), Limits(scheduling_seconds=4))
         state = follower.wait_for_end()
     assert state.ending == "overdue"
     assert "limits.scheduling_seconds" in state.message
