@@ -1,4 +1,4 @@
-"""Servers that stand beside a cluster, each built from its Go module into a cache of its own, once."""
+"""Programs that stand beside a cluster, each built from its Go module into a cache of its own, once."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def built_kwok(say: Callable[[str], object] = print) -> Path:
         ClusterError: Go is not there, or fails.
     """
     return _built("kwok", _PLAIN, "about 2 minutes on two cores", say)
+
+
+def built_helm(say: Callable[[str], object] = print) -> Path:
+    """The program of Helm, which installs charts.
+
+    Errors:
+        ClusterError: Go is not there, or fails.
+    """
+    version = "-X helm.sh/helm/v3/internal/version.version=v3.22.0"
+    return _built("helm", f"{_PLAIN} {version}", "about 2 minutes on two cores", say)
 
 
 def _built(name: str, linker: str, time: str, say: Callable[[str], object]) -> Path:
