@@ -15,6 +15,19 @@ _MINIO = " ".join(
 )
 """Its version, which it is otherwise told by its own build script."""
 
+_HELM = " ".join(
+    f"-X helm.sh/helm/v3/{name}={value}"
+    for name, value in (
+        ("internal/version.version", "v3.22.0"),
+        *(
+            (f"pkg/{package}.k8sVersion{part}", number)
+            for package in ("chartutil", "lint/rules")
+            for part, number in (("Major", "1"), ("Minor", "35"))
+        ),
+    )
+)
+"""Its version, and that of the Kubernetes which it renders for where it is not told of one."""
+
 
 def built_minio(say: Callable[[str], object] = print) -> Path:
     """The program of MinIO, an S3 server: `minio server FOLDER --address :9000 --console-address :9001`.
@@ -40,8 +53,7 @@ def built_helm(say: Callable[[str], object] = print) -> Path:
     Errors:
         ClusterError: Go is not there, or fails.
     """
-    version = "-X helm.sh/helm/v3/internal/version.version=v3.22.0"
-    return _built("helm", f"{_PLAIN} {version}", "about 2 minutes on two cores", say)
+    return _built("helm", f"{_PLAIN} {_HELM}", "about 2 minutes on two cores", say)
 
 
 def _built(name: str, linker: str, time: str, say: Callable[[str], object]) -> Path:
