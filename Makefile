@@ -75,7 +75,7 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/executors --ignore tests/images tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/executors --ignore tests/images --ignore tests/chart tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
@@ -124,6 +124,10 @@ test-images: setup ## The tests of the images, built and run for real (root, Deb
 test-reproducible-images: setup ## Each image built a second time, to the same bytes
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/images/test_images.py::test_the_same_inputs_give_the_same_bytes
 
+.PHONY: test-chart
+test-chart: setup ## The Helm chart: rendered with every preset, then installed and upgraded on a real cluster (root, Debian, Go)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/chart
+
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(STAGES)/ruff check .
@@ -133,6 +137,7 @@ check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(AIRFLOW)/lint-imports --no-cache
 	$(STAGES)/python tests/checks/schemas_true.py
 	$(STAGES)/python tests/checks/docs_true.py
+	$(STAGES)/python -m tests.checks.chart_reference
 	$(STAGES)/python tests/checks/locks_true.py
 	$(STAGES)/python tests/checks/airflow_public.py
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from tests.checks import chart_reference
 
 from airloom.spec import cluster, pipeline
 from airloom.spec.parameters import PARAMETERS
@@ -43,6 +44,7 @@ BUILDERS: Mapping[str, Callable[[], str]] = {
     "pipeline-file": build_pipeline_file,
     "cluster-file": build_cluster_file,
     "trigger-parameters": build_trigger_parameters,
+    "chart-values": chart_reference.build_table,
 }
 
 

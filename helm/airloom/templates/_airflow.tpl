@@ -18,7 +18,7 @@ api:
   port: 8080
   workers: {{ .Values.apiServer.workers }}
   {{- if and .Values.ingress.enabled .Values.ingress.apiServer }}
-  base_url: {{ .Values.ingress.tlsSecretName | ternary "https" "http" }}://{{ .Values.ingress.apiServer }}
+  base_url: http{{ if .Values.ingress.tlsSecretName }}s{{ end }}://{{ .Values.ingress.apiServer }}
   {{- else if and .Values.gatewayApi.enabled .Values.gatewayApi.apiServer }}
   base_url: https://{{ .Values.gatewayApi.apiServer }}
   {{- end }}
@@ -120,27 +120,38 @@ envFrom:
   - configMapRef: {name: {{ include "airloom.fullname" .root }}-airflow}
   {{- with include "airloom.objectsEnvFrom" .root }}{{ . | nindent 2 }}{{ end }}
   {{- with .root.Values.extraEnvFrom }}{{ toYaml . | nindent 2 }}{{ end }}
-env:
-  {{- if .core }}
-  {{- $keys := include "airloom.keysSecret" .root }}
-  {{- include "airloom.databaseEnv" (dict "root" .root "variable" "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" "secret" .root.Values.data.metadataSecretName "value" "data.metadataSecretName" "database" "airflow") | nindent 2 }}
-  - name: AIRFLOW__CORE__FERNET_KEY
-    valueFrom: {secretKeyRef: {name: {{ $keys }}, key: fernet-key}}
-  - name: AIRFLOW__API__SECRET_KEY
-    valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
-  - name: AIRFLOW__API_AUTH__JWT_SECRET
-    valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
+{{- with include "airloom.airflowVariables" . | trim }}
+env: {{- . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "airloom.airflowVariables" -}}
+{{- $keys := include "airloom.keysSecret" .root -}}
+{{- if .core }}
+{{- include "airloom.databaseEnv" (dict "root" .root "variable" "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" "secret" .root.Values.data.metadataSecretName "value" "data.metadataSecretName" "database" "airflow") }}
+- name: AIRFLOW__CORE__FERNET_KEY
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: fernet-key}}
+- name: AIRFLOW__API__SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
+- name: AIRFLOW__API_AUTH__JWT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
+{{- end }}
+{{- with .root.Values.pipelines }}
+{{- if eq .source "git" }}
+- name: AIRFLOW_CONN_AIRLOOM_PIPELINES
+  {{- if .git.existingSecret }}
+  valueFrom: {secretKeyRef: {name: {{ .git.existingSecret }}, key: connection}}
+  {{- else }}
+  value: {{ dict "conn_type" "git" "host" (required "pipelines.source is git: give pipelines.git.repository or pipelines.git.existingSecret" .git.repository) | toJson | quote }}
   {{- end }}
-  {{- if eq .root.Values.pipelines.source "git" }}
-  - name: AIRFLOW_CONN_AIRLOOM_PIPELINES
-    {{- if .root.Values.pipelines.git.existingSecret }}
-    valueFrom: {secretKeyRef: {name: {{ .root.Values.pipelines.git.existingSecret }}, key: connection}}
-    {{- else }}
-    value: {{ dict "conn_type" "git" "host" (required "pipelines.source is git: give pipelines.git.repository or pipelines.git.existingSecret" .root.Values.pipelines.git.repository) | toJson | quote }}
-    {{- end }}
-  {{- end }}
-  {{- with .root.Values.env }}{{ toYaml . | nindent 2 }}{{ end }}
-  {{- with .env }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+{{- end }}
+{{- with .root.Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- with .env }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "airloom.airflowMounts" -}}
