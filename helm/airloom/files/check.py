@@ -1,13 +1,16 @@
 """What `helm test` runs: asks every part whether it is well, for two minutes, and says which is not."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from urllib.request import urlopen
 
 
-def main():
+def main() -> int | str:
     deadline = time.monotonic() + 120
     while faults := list(find_faults()):
         if time.monotonic() > deadline:
@@ -17,7 +20,7 @@ def main():
     return 0
 
 
-def find_faults():
+def find_faults() -> Iterator[str]:
     if address := os.environ["AIRFLOW_URL"]:
         try:
             parts = json.loads(ask(f"{address}/api/v2/monitor/health"))
@@ -34,9 +37,9 @@ def find_faults():
                 yield f"{name.capitalize()}, {address}: {error}"
 
 
-def ask(address):
+def ask(address: str) -> bytes:
     with urlopen(address, timeout=30) as answer:
-        return answer.read()
+        return bytes(answer.read())
 
 
 if __name__ == "__main__":

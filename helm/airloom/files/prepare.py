@@ -5,16 +5,19 @@ brings Airflow's tables up to date, and `wait` waits until they are; `mlflow` ma
 PostgreSQL, and brings its tables up to date; `bucket` makes the bucket in a bundled MinIO. Runs in Airloom's images.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
+from typing import Any
 
 AIRFLOW = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 MLFLOW = "MLFLOW_BACKEND_STORE_URI"
 
 
-def main(what):
+def main(what: str) -> None:
     if what == "bucket":
         make_bucket()
     elif what == "mlflow":
@@ -28,7 +31,7 @@ def main(what):
         os.execvp("airflow", ["airflow", "db", "check-migrations", "--migration-wait-timeout", "900"])
 
 
-def wait_for(address, missing_is_well=False):
+def wait_for(address: str, missing_is_well: bool = False) -> Any:
     """A connection to the database; None where it is missing and that is well."""
     import psycopg2
     from sqlalchemy.engine import make_url
@@ -39,30 +42,33 @@ def wait_for(address, missing_is_well=False):
     told = 0.0
     while True:
         try:
-            return psycopg2.connect(url.set(drivername="postgresql").render_as_string(hide_password=False),
-                                    connect_timeout=5)
+            return psycopg2.connect(
+                url.set(drivername="postgresql").render_as_string(hide_password=False), connect_timeout=5
+            )
         except psycopg2.OperationalError as error:
             if missing_is_well and f'database "{url.database}" does not exist' in str(error):
                 return None
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                say(f"waiting for the database {url.host}:{url.port or 5432}/{url.database} as {url.username} "
-                    f"({named()}): {str(error).strip()}")
+                say(
+                    f"waiting for the database {url.host}:{url.port or 5432}/{url.database} as {url.username} "
+                    f"({named()}): {str(error).strip()}"
+                )
         time.sleep(1)
 
 
-def named():
+def named() -> str:
     return f"Secret {os.environ['AIRLOOM_DATABASE_SECRET']}"
 
 
-def write_passwords():
+def write_passwords() -> None:
     """Of the simple auth manager's one user."""
     if user := os.environ.get("ADMIN_USER"):
         with open("/tmp/passwords.json", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             json.dump({user: os.environ["ADMIN_PASSWORD"]}, file)
 
 
-def prepare_mlflow(address):
+def prepare_mlflow(address: str) -> None:
     from sqlalchemy.engine import make_url
 
     connection = wait_for(address, missing_is_well=True)
@@ -80,7 +86,7 @@ def prepare_mlflow(address):
         os.execvp("mlflow", ["mlflow", "db", "upgrade", address])
 
 
-def make_bucket():
+def make_bucket() -> None:
     import boto3
     import botocore.exceptions
 
@@ -98,7 +104,7 @@ def make_bucket():
             return say(f"made the bucket {bucket}")
 
 
-def say(text):
+def say(text: str) -> None:
     print(text, flush=True)
 
 
