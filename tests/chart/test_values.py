@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.helm import CHART, render
+from tests.chart.helm import CHART, ROOT, render
 from tests.checks.chart_reference import build_schema, read_values
 from tests.cluster.local.programs import ClusterError
+
+from airloom.spec.quantity import parse_quantity
 
 _VALUES = (CHART / "values.yaml").read_text()
 _EXTERNAL: dict[str, Any] = {
@@ -102,3 +104,17 @@ def test_the_defaults_hold_no_secret() -> None:
     for name in yaml.safe_load(_VALUES)["keys"]:
         assert name == "existingSecret"
     assert not re.search(r"(?i)^\s*(password|.*key):\s*\S", _VALUES, re.MULTILINE)
+
+
+def test_the_page_tells_what_the_parts_ask_for() -> None:
+    containers = [
+        container
+        for each in render()
+        if each["kind"] in ("Deployment", "StatefulSet")
+        for container in each["spec"]["template"]["spec"]["containers"]
+    ]
+    requests = [container["resources"]["requests"] for container in containers]
+    cpu = sum(parse_quantity(each["cpu"]) for each in requests)
+    memory = sum(parse_quantity(each["memory"]) for each in requests) / 2**30
+    page = (ROOT / "docs" / "install-with-helm.md").read_text()
+    assert f"{cpu:.2f} processors and {memory:.1f} GiB in all" in page

@@ -79,9 +79,6 @@ AIRLOOM_ENVIRONMENT: {{ .Values.environment | quote }}
 {{- with include "airloom.objectsEndpoint" . }}
 AWS_ENDPOINT_URL: {{ . }}
 {{- end }}
-{{- if .Values.minio.enabled }}
-AWS_REGION: us-east-1
-{{- end }}
 DO_NOT_TRACK: "1"
 AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False"
 {{- end -}}
@@ -94,9 +91,6 @@ AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False"
 {{- $_ := set $spec "image_pull_policy" ($spec.image_pull_policy | default .Values.images.pullPolicy) -}}
 {{- with include "airloom.objectsEndpoint" . -}}
 {{- $_ := set $spec "env" (merge ($spec.env | default dict) (dict "AWS_ENDPOINT_URL" .)) -}}
-{{- end -}}
-{{- if .Values.minio.enabled -}}
-{{- $_ := set $spec "env" (merge ($spec.env | default dict) (dict "AWS_REGION" "us-east-1")) -}}
 {{- end -}}
 {{- with include "airloom.objectsSecret" . -}}
 {{- $_ := set $spec "secrets" (prepend ($spec.secrets | default list) .) -}}

@@ -102,9 +102,6 @@ once a rendering: the checksum of a pod and the Secret itself must be of the sam
 {{- with include "airloom.objectsEndpoint" . }}
 - {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
 {{- end }}
-{{- if .Values.minio.enabled }}
-- {name: AWS_REGION, value: us-east-1}
-{{- end }}
 {{- end -}}
 
 {{- define "airloom.objectsEnvFrom" -}}
