@@ -17,6 +17,7 @@ from tests.chart.helm import Release
 from tests.cluster.conftest import GIVEN
 from tests.cluster.installation import share_folders
 from tests.cluster.local.cluster import LocalCluster, run_cluster
+from tests.cluster.local.programs import run
 from tests.images.builder import ROOT, build_image
 from tests.standins.builder import build_standin, standin_reference
 
@@ -25,6 +26,14 @@ from airloom.embedded.airflow_api import AirflowApi
 
 _MONTHS = (1, 2, 3)
 _VOLUME_BYTES = "10Gi"
+_DEFINITIONS = {
+    "github.com/prometheus-operator/prometheus-operator": (
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    ),
+    "sigs.k8s.io/gateway-api": ("config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",),
+}
+"""Go module → files of it."""
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +48,17 @@ def cluster() -> Iterator[LocalCluster]:
             made.load_image(archive)
         made.kubectl("label", "--overwrite", "node", "node1", "airloom.io/node-pool=system")
         yield made
+
+
+@pytest.fixture(scope="session")
+def definitions(cluster: LocalCluster) -> None:
+    """What ServiceMonitor, PrometheusRule and HTTPRoute are: their definitions lie in their Go modules."""
+    module = Path(__file__).with_name("definitions")
+    run("go", "mod", "download", cwd=module)
+    for name, files in _DEFINITIONS.items():
+        folder = Path(run("go", "list", "-m", "-f", "{{.Dir}}", name, cwd=module).strip())
+        for file in files:
+            cluster.kubectl("create", "-f", str(folder / file))
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from tests.chart.conftest import Installed
+from tests.chart.helm import PRESETS, render
+from tests.cluster.local.cluster import LocalCluster
+from tests.cluster.local.programs import ClusterError
 
 from airloom.errors import UnavailableError
 
@@ -21,6 +26,28 @@ TRAIN, PROMOTE = "ops__flight_delay__train", "ops__flight_delay__promote"
 _STAGES = {"ingest", "validate", "features", "train", "evaluate", "test", "gate", "register"}
 _INSTALL_SECONDS = 180
 _IDLE_BYTES = 4e9
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_kubernetes_accepts_what_a_preset_renders(cluster: LocalCluster, definitions: None, preset: str) -> None:
+    """A server-side dry run of everything, routes and monitors with it; the namespaces must be there for it."""
+    asked = {
+        "objectStore": {"uri": "s3://models/airloom"},
+        "teams": {"ops": {"quota": {"pods": 20}}},
+        "ingress": {"enabled": True, "apiServer": "airflow.example"},
+        "gatewayApi": {"enabled": True, "gateway": "models.example", "parentRefs": [{"name": "outside"}]},
+        "monitoring": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+    }
+    manifests = [each for each in render(asked, preset) if each["kind"] != "Namespace"]
+    text = yaml.safe_dump_all(manifests)
+    for space in ("models", "airloom-ops"):
+        space_manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}
+        cluster.kubectl("apply", "-f", "-", given=json.dumps(space_manifest))
+    try:
+        answers = cluster.kubectl("create", "--dry-run=server", "-f", "-", given=text).splitlines()
+    finally:
+        cluster.kubectl("delete", "namespace", "models", "airloom-ops")
+    assert len([line for line in answers if line.endswith("created (server dry run)")]) == len(manifests)
 
 
 def test_it_installs_in_time_and_its_own_test_passes(installed: Installed) -> None:
@@ -55,7 +82,12 @@ def test_an_upgrade_under_a_run_loses_no_task_and_runs_none_again(installed: Ins
     installed.release.cluster.wait(lambda: bool(set(list_started(installed)) - known), "the first stage's pod", 120)
     everywhere = {"podLabels": {"upgraded": "yes"}}
     changed = replace(installed.release, values={**installed.release.values, **everywhere})
-    print(f"helm upgrade --wait: {changed.upgrade():.0f} s")
+    with ThreadPoolExecutor() as pool:
+        upgrading = pool.submit(changed.upgrade)
+        installed.release.cluster.wait(lambda: before != pod_names(installed), "the upgrade begins", 60)
+        with pytest.raises(ClusterError, match="another operation .* is in progress"):
+            changed.upgrade()
+        print(f"helm upgrade --wait: {upgrading.result():.0f} s")
     assert not before & pod_names(installed)
     state = wait_patiently(installed, TRAIN, run_id)
     assert state == "success", tell(installed, TRAIN, run_id)

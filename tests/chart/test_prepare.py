@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,3 +99,29 @@ def test_mlflows_tables_are_brought_up_to_date(postgres: Postgres, tmp_path: Pat
     with prepare("mlflow", tmp_path, _STAGES, MLFLOW_BACKEND_STORE_URI=address) as (process, words):
         assert process.wait(120) == 0, words.read_text()
     assert postgres.ask("SELECT version_num FROM alembic_version", "earlier") == version
+
+
+def test_a_part_is_alive_by_its_own_heartbeat_or_while_the_database_is_away(postgres: Postgres, tmp_path: Path) -> None:
+    own = socket.gethostbyname(socket.getfqdn())
+    with prepare("migrate", tmp_path, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=postgres.url) as (process, _):
+        assert process.wait(200) == 0
+
+    def ask(what: str) -> int:
+        environ = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url}
+        command = [_AIRFLOW / "python", CHART / "files" / "alive.py", "TriggererJob", what]
+        return subprocess.run(command, env=environ, check=False, timeout=60).returncode
+
+    def beat(host: str, when: str) -> None:
+        assert postgres.ask("DELETE FROM job") is not None
+        columns = "job_type, state, hostname, start_date, latest_heartbeat"
+        assert postgres.ask(f"INSERT INTO job ({columns}) VALUES ('TriggererJob', 'running', '{host}', {when}, {when})")
+
+    for host, when, expected in (
+        (own, "now()", 0),
+        (own, "now() - interval '3 minutes'", 1),
+        ("192.0.2.1", "now()", 1),
+    ):
+        beat(host, when)
+        assert [ask("started"), ask("alive")] == [expected, expected], (host, when)
+    with postgres.away(15):
+        assert [ask("started"), ask("alive")] == [1, 0]

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 AIRFLOW = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 MLFLOW = "MLFLOW_BACKEND_STORE_URI"
@@ -34,26 +35,21 @@ def main(what: str) -> None:
 def wait_for(address: str, missing_is_well: bool = False) -> Any:
     """A connection to the database; None where it is missing and that is well."""
     import psycopg2
-    from sqlalchemy.engine import make_url
 
-    url = make_url(address)
-    if not url.drivername.startswith("postgresql"):
-        sys.exit(f"{named()} has an address of {url.drivername}; give one of postgresql+psycopg2://")
+    url = urlsplit(address)
+    if not url.scheme.startswith("postgresql"):
+        sys.exit(f"{named()} has an address of {url.scheme}; give one of postgresql+psycopg2://")
     told = 0.0
     while True:
         try:
-            return psycopg2.connect(
-                url.set(drivername="postgresql").render_as_string(hide_password=False), connect_timeout=5
-            )
+            return psycopg2.connect(url._replace(scheme="postgresql").geturl(), connect_timeout=5)
         except psycopg2.OperationalError as error:
-            if missing_is_well and f'database "{url.database}" does not exist' in str(error):
+            if missing_is_well and f'database "{url.path.strip("/")}" does not exist' in str(error):
                 return None
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                say(
-                    f"waiting for the database {url.host}:{url.port or 5432}/{url.database} as {url.username} "
-                    f"({named()}): {str(error).strip()}"
-                )
+                place = f"{url.hostname}:{url.port or 5432}{url.path} as {url.username} ({named()})"
+                say(f"waiting for the database {place}: {str(error).strip()}")
         time.sleep(1)
 
 
@@ -69,15 +65,13 @@ def write_passwords() -> None:
 
 
 def prepare_mlflow(address: str) -> None:
-    from sqlalchemy.engine import make_url
-
     connection = wait_for(address, missing_is_well=True)
     if connection is None:
-        name = make_url(address).database
-        other = wait_for(make_url(address).set(database="postgres").render_as_string(hide_password=False))
+        url = urlsplit(address)
+        other = wait_for(url._replace(path="/postgres").geturl())
         other.autocommit = True
-        other.cursor().execute(f'CREATE DATABASE "{name}"')
-        say(f"made the database {name}")
+        other.cursor().execute(f'CREATE DATABASE "{url.path.strip("/")}"')
+        say(f"made the database {url.path.strip('/')}")
         return
     cursor = connection.cursor()
     cursor.execute("SELECT to_regclass('alembic_version')")
