@@ -58,7 +58,7 @@ def definitions(cluster: LocalCluster) -> None:
     for name, files in _DEFINITIONS.items():
         folder = Path(run("go", "list", "-m", "-f", "{{.Dir}}", name, cwd=module).strip())
         for file in files:
-            cluster.kubectl("create", "-f", str(folder / file))
+            cluster.kubectl("apply", "--server-side", "-f", str(folder / file))
 
 
 @pytest.fixture(scope="session")

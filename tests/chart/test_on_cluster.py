@@ -85,7 +85,7 @@ def test_an_upgrade_under_a_run_loses_no_task_and_runs_none_again(installed: Ins
     with ThreadPoolExecutor() as pool:
         upgrading = pool.submit(changed.upgrade)
         installed.release.cluster.wait(lambda: before != pod_names(installed), "the upgrade begins", 60)
-        with pytest.raises(ClusterError, match="another operation .* is in progress"):
+        with pytest.raises(ClusterError, match=r"another operation .* is in progress"):
             changed.upgrade()
         print(f"helm upgrade --wait: {upgrading.result():.0f} s")
     assert not before & pod_names(installed)
