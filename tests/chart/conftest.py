@@ -41,12 +41,13 @@ def cluster() -> Iterator[LocalCluster]:
     """Two nodes, the second of them the pool of stages, with Airloom's images and stand-ins of PostgreSQL and MinIO."""
     if os.environ.get(GIVEN):
         pytest.skip(f"images and volumes are put on its nodes by hand, which the cluster of {GIVEN} need not allow")
-    archives = [build_image(name) for name in ("airflow", "stage-cpu", "serve")]
-    archives += [build_standin(name) for name in ("postgres", "minio")]
+    stage = build_image("stage-cpu")
+    archives = [stage, *map(build_image, ("airflow", "serve")), *map(build_standin, ("postgres", "minio"))]
     with run_cluster() as made:
-        for archive in archives:
-            made.load_image(archive)
         made.kubectl("label", "--overwrite", "node", "node1", "airloom.io/node-pool=system")
+        for archive in archives:
+            made.node(1).load_image(archive)
+        made.node(2).load_image(stage)
         yield made
 
 
@@ -139,6 +140,7 @@ def installed(cluster: LocalCluster, volumes: Path, landing: Path) -> Installed:
         },
         "postgresql": {"size": "1Gi"},
         "minio": {"size": "1Gi"},
+        "nodeSelector": {"airloom.io/node-pool": "system"},
         "pipelines": {"refreshSeconds": 5},
         "cluster": {"env": {"AIRLOOM_DATA_ROOT": str(landing)}, "profiles": {"cpu-small": profile}},
         "teams": {"ops": {"podSecurity": "privileged"}},

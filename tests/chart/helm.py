@@ -64,7 +64,7 @@ class Release:
 
     def test(self) -> str:
         """`helm test`; gives what it says."""
-        return self._run("test", self.name, "--logs", "--timeout=300s")
+        return self._run("test", self.name, "--timeout=300s")
 
     def uninstall(self) -> None:
         self._run("uninstall", self.name, "--wait", "--timeout=300s")

@@ -1,7 +1,12 @@
 {{/* What all pods have in common: Pod Security `restricted`, and where they run. */}}
 
-{{/* Of a pod's spec. Takes (dict "root" $ "part" "…" "account" "…" "token" false "uid" 65532). */}}
+{{/* Of a pod's spec. Takes (dict "root" $ "part" "…" "account" "…" "token" false "uid" 65532 "alone" false). */}}
 {{- define "airloom.podSpec" -}}
+{{- if not .alone }}
+# Kubernetes' own process is the first of the pod then: the first process of a container of its own ignores SIGTERM as long
+# as it has not said what to do at it, and a scheduler that is told to end while it starts would run on.
+shareProcessNamespace: true
+{{- end }}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: {{ .token | default false }}
 enableServiceLinks: false
@@ -51,7 +56,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* Labels and annotations of pods. Takes (dict "root" $ "part" "…" "annotations" {…} "config" true). */}}
+{{/* Labels and annotations of pods. Takes (dict "root" $ "part" "…" "annotations" {…} "config" true "secrets" "…"). */}}
 {{- define "airloom.podMetadata" -}}
 labels:
   {{- include "airloom.labels" . | nindent 2 }}
@@ -63,7 +68,7 @@ annotations:
   checksum/config: {{ include (print .root.Template.BasePath "/airflow/config.yaml") .root | sha256sum }}
   checksum/files: {{ include (print .root.Template.BasePath "/files.yaml") .root | sha256sum }}
   {{- end }}
-  checksum/secrets: {{ include "airloom.secretsChecksum" .root }}
+  checksum/secrets: {{ .secrets | default (include "airloom.secretsChecksum" .root) }}
   {{- with .annotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

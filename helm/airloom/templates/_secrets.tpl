@@ -57,24 +57,38 @@ once a rendering: the checksum of a pod and the Secret itself must be of the sam
 {{- include "airloom.generated" (dict "root" . "name" (include "airloom.objectsSecret" .) "keys" (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY")) -}}
 {{- end -}}
 
+{{- define "airloom.keysChecked" -}}
+{{- if .Values.keys.existingSecret -}}
+{{- include "airloom.secretData" (dict "root" . "name" .Values.keys.existingSecret) -}}
+{{- else -}}
+{{- include "airloom.keysData" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "airloom.postgresqlChecked" -}}
+{{- if .Values.postgresql.existingSecret -}}
+{{- include "airloom.secretData" (dict "root" . "name" .Values.postgresql.existingSecret) -}}
+{{- else -}}
+{{- include "airloom.postgresqlData" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "airloom.minioChecked" -}}
+{{- if .Values.minio.existingSecret -}}
+{{- include "airloom.secretData" (dict "root" . "name" .Values.minio.existingSecret) -}}
+{{- else -}}
+{{- include "airloom.minioData" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A digest of every Secret that pods take variables of, whoever made it: a change rolls them at the next upgrade. */}}
 {{- define "airloom.secretsChecksum" -}}
 {{- $root := . -}}
 {{- $parts := list -}}
-{{- if .Values.airflow.enabled -}}
-{{- if .Values.keys.existingSecret -}}
-{{- $parts = append $parts (include "airloom.secretData" (dict "root" . "name" .Values.keys.existingSecret)) -}}
-{{- else -}}
-{{- $parts = append $parts (include "airloom.keysData" .) -}}
-{{- end -}}
-{{- end -}}
-{{- if and .Values.postgresql.enabled (not .Values.postgresql.existingSecret) -}}
-{{- $parts = append $parts (include "airloom.postgresqlData" .) -}}
-{{- end -}}
-{{- if and .Values.minio.enabled (not .Values.minio.existingSecret) -}}
-{{- $parts = append $parts (include "airloom.minioData" .) -}}
-{{- end -}}
-{{- range compact (list .Values.data.metadataSecretName .Values.mlflow.databaseSecretName .Values.objectStore.existingSecret .Values.postgresql.existingSecret .Values.minio.existingSecret .Values.pipelines.git.existingSecret) -}}
+{{- if .Values.airflow.enabled -}}{{- $parts = append $parts (include "airloom.keysChecked" .) -}}{{- end -}}
+{{- if .Values.postgresql.enabled -}}{{- $parts = append $parts (include "airloom.postgresqlChecked" .) -}}{{- end -}}
+{{- if .Values.minio.enabled -}}{{- $parts = append $parts (include "airloom.minioChecked" .) -}}{{- end -}}
+{{- range compact (list .Values.data.metadataSecretName .Values.mlflow.databaseSecretName .Values.objectStore.existingSecret .Values.pipelines.git.existingSecret) -}}
 {{- $parts = append $parts (include "airloom.secretData" (dict "root" $root "name" .)) -}}
 {{- end -}}
 {{- sha256sum (join "\n" $parts) -}}

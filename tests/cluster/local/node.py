@@ -157,6 +157,7 @@ class Node:
             "featureGates": {"KubeletInUserNamespace": True},
             "failSwapOn": False,
             "evictionHard": {"memory.available": "100Mi"},
+            "imageGCHighThresholdPercent": 100,  # images are put here by hand: what is deleted cannot be pulled again
             "nodeStatusUpdateFrequency": "4s",
             "resolvConf": "/etc/resolv.conf",
             "enforceNodeAllocatable": [],
