@@ -112,10 +112,8 @@ def test_a_rollback_brings_the_first_revision_back(installed: Installed) -> None
 
 def test_after_uninstalling_only_the_volumes_are_left(installed: Installed) -> None:
     installed.release.uninstall()
-    kinds = (
-        "deployments,statefulsets,jobs,services,secrets,roles,rolebindings,networkpolicies,poddisruptionbudgets,pods"
-    )
-    assert installed.release.get(kinds) == []
+    kinds = "deployments,statefulsets,jobs,services,secrets,roles,rolebindings,networkpolicies,pods"
+    installed.release.cluster.wait(lambda: not installed.release.get(kinds), "all of it goes", 120)
     claims = {claim["metadata"]["name"] for claim in installed.release.get("persistentvolumeclaims")}
     assert claims == {"data-airloom-postgresql-0", "data-airloom-minio-0"}
     installed.release.cluster.wait(lambda: "airloom-ops" not in namespaces(installed), "the team's namespace goes")
