@@ -75,7 +75,7 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/dist --ignore tests/executors --ignore tests/images tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/chart --ignore tests/compose --ignore tests/dist --ignore tests/executors --ignore tests/images tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
@@ -125,6 +125,10 @@ dist: $(UV) ## A release, of one version, in build/dist: wheels, source archives
 test-dist: setup ## The wheels, installed by pip into empty environments (from the package index)
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/dist
 
+.PHONY: test-chart
+test-chart: setup ## The Helm chart: rendered with every preset, then installed and upgraded on a real cluster (root, Debian, Go)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/chart
+
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(STAGES)/ruff check .
@@ -134,6 +138,7 @@ check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(AIRFLOW)/lint-imports --no-cache
 	$(STAGES)/python tests/checks/schemas_true.py
 	$(STAGES)/python tests/checks/docs_true.py
+	$(STAGES)/python -m tests.checks.chart_reference
 	$(STAGES)/python tests/checks/locks_true.py
 	$(STAGES)/python tests/checks/dists_true.py
 	$(STAGES)/python tests/checks/airflow_public.py
@@ -157,8 +162,8 @@ bench-scale: setup $(VENV)/executors/.ready ## Two thousand pods at once, on nod
 
 .PHONY: lock clean
 lock: $(UV) ## Make the lock files anew
-	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd $(LOCK) --no-emit-package airloom -o ../requirements.txt
-	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd --extra postgres $(LOCK) --no-emit-package airloom -o ../requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-cpu/requirements.in --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../tests/images/stage-trivial/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-gpu/requirements.in --extra embedded -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/stage-gpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/serve/requirements.in --extra serving --extra feast --extra scikit-learn --extra s3 --extra obstore --override ../docker/serve/overrides.txt -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/serve/requirements.txt

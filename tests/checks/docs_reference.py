@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from tests.checks import chart_reference
 
 from airloom.spec import cluster, pipeline
 from airloom.spec.parameters import PARAMETERS
@@ -58,6 +59,7 @@ BUILDERS: Mapping[str, Callable[[], str]] = {
     "cluster-file": build_cluster_file,
     "trigger-parameters": build_trigger_parameters,
     "extras": build_extras,
+    "chart-values": chart_reference.build_table,
 }
 
 

@@ -1,4 +1,4 @@
-"""Servers that stand beside a cluster, each built from its Go module into a cache of its own, once."""
+"""Programs that stand beside a cluster, each built from its Go module into a cache of its own, once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ _MINIO = " ".join(
     for name, value in (("Version", "2026-02-12T20:18:48Z"), ("ReleaseTag", "RELEASE.2026-02-12T20-18-48Z"))
 )
 """Its version, which it is otherwise told by its own build script."""
+
+_HELM = " ".join(
+    f"-X helm.sh/helm/v3/{name}={value}"
+    for name, value in (
+        ("internal/version.version", "v3.22.0"),
+        *(
+            (f"pkg/{package}.k8sVersion{part}", number)
+            for package in ("chartutil", "lint/rules")
+            for part, number in (("Major", "1"), ("Minor", "35"))
+        ),
+    )
+)
+"""Its version, and that of the Kubernetes which it renders for where it is not told of one."""
 
 
 def built_minio(say: Callable[[str], object] = print) -> Path:
@@ -32,6 +45,15 @@ def built_kwok(say: Callable[[str], object] = print) -> Path:
         ClusterError: Go is not there, or fails.
     """
     return _built("kwok", _PLAIN, "about 2 minutes on two cores", say)
+
+
+def built_helm(say: Callable[[str], object] = print) -> Path:
+    """The program of Helm, which installs charts.
+
+    Errors:
+        ClusterError: Go is not there, or fails.
+    """
+    return _built("helm", f"{_PLAIN} {_HELM}", "about 2 minutes on two cores", say)
 
 
 def _built(name: str, linker: str, time: str, say: Callable[[str], object]) -> Path:
