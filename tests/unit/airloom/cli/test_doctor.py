@@ -301,6 +301,15 @@ def test_a_batch_that_has_not_arrived_is_not_checked(world: World) -> None:
     assert (found.check, found.verdict) == ("sources", "not checked")
 
 
+def test_files_of_pods_are_not_checked_though_one_of_the_name_is_here(world: World) -> None:
+    cluster = world.folder / "cluster.yaml"
+    cluster.write_text("apiVersion: airloom.io/v1\nkind: Cluster\nspec: {images: {cpu: r.example/cpu:1}}\n")
+    world.set(AIRLOOM_RUNTIME="kubernetes", AIRLOOM_CLUSTER_FILE=str(cluster))
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "sources")
+    assert (found.verdict, found.where) == ("not checked", f"{world.pipeline}: spec.data.sources.rows")
+    assert "a volume or the image" in found.remedy
+
+
 def test_stages_of_another_python_are_checked_by_that_one(world: World) -> None:
     other = world.folder / "python"
     other.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
