@@ -62,6 +62,14 @@ def _run(arguments: list[str]) -> int:
         return 2
     try:
         status = importlib.import_module(f"airloom.cli.{name}").run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "airloom":
+            raise
+        print(
+            f"airloom {name}: {error.name} is not installed in the environment of {sys.executable}; "
+            "install what that lacks: docs/install-into-your-airflow.md, Where stages run", file=sys.stderr,
+        )  # fmt: skip
+        return 1
     except AirloomError as error:
         print(f"airloom {name}: {error}", file=sys.stderr)
         return 1

@@ -59,13 +59,16 @@ def check_ports(settings: Settings, environ: Mapping[str, str]) -> Diagnosis:
     try:
         read_state(settings.home)
     except ConfigError as error:
-        return wrong("ports", str(settings.home), str(error), "See the message.")
+        fault, _, remedy = str(error).partition(". ")
+        return wrong("ports", str(settings.home), fault, remedy)
     if addresses := find_addresses(settings, environ):
         return right("ports", str(settings.home), f"the embedded runtime runs: {addresses.airflow}")
     try:
         choose_addresses(environ)
     except ConfigError as error:
-        return wrong("ports", "AIRLOOM_…_PORT", str(error).removeprefix("nothing was started: "), "See the message.")
+        fault = str(error).removeprefix("nothing was started: ")
+        remedy = "Give each piece a port that is free, by its AIRLOOM_…_PORT; 0 is any that is."
+        return wrong("ports", "AIRLOOM_…_PORT", fault, remedy)
     return right("ports", str(settings.home), "the ports of the embedded runtime are free")
 
 
@@ -82,8 +85,13 @@ def ask_airflow(settings: Settings, arguments: Sequence[str], environ: Mapping[s
         airflow = find_airflow(environ)
     except ConfigError as error:
         airflow = Path(sys.executable).with_name("airflow")
-        if "AIRLOOM_AIRFLOW_BIN" in environ or not airflow.is_file():
-            return AirflowSide((wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", str(error), "See the message."),))
+        if "AIRLOOM_AIRFLOW_BIN" in environ:
+            fault, _, remedy = str(error).partition(". ")
+            return AirflowSide((wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", fault, remedy),))
+        if not airflow.is_file():  # an environment of stages alone, beside an Airflow of somebody's own
+            message = "no Airflow is installed beside this Python, and what lies on its side was not looked at"
+            remedy = "Run `airloom doctor` in Airflow's environment too, or set AIRLOOM_AIRFLOW_BIN to its `airflow`."
+            return AirflowSide((unchecked(CHECK, sys.prefix, message, remedy),))
     given = {
         **environ,
         "PYTHONWARNINGS": "ignore",

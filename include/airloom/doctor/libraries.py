@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
+from airloom.doctor.code import find_code_fault
 from airloom.doctor.installation import load_pipelines
 from airloom.settings import Settings, load_settings
 from airloom.spec import Pipeline
@@ -130,12 +131,15 @@ def _check_names(path: Path, pipeline: Pipeline, folders: Iterable[Path], settin
 
 
 def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[Diagnosis]:
-    """Whether the packages that a pipeline names by hand are found; only their top is looked for, no code is run."""
+    """Whether the packages that a pipeline names by hand are found, and what it names of one's own; no code is run."""
     train, packages = pipeline.spec.train, {}
+    named: dict[str, tuple[str, str]] = {}
     if train.estimator:
         packages["spec.train.estimator"] = train.estimator.partition(".")[0]
     if train.entrypoint:
-        packages["spec.train.entrypoint"] = train.entrypoint.partition(":")[0].partition(".")[0]
+        module, _, function = train.entrypoint.partition(":")
+        packages["spec.train.entrypoint"] = module.partition(".")[0]
+        named["spec.train.entrypoint"] = (module, function)
     for name, source in pipeline.spec.data.sources.items():
         if isinstance(source, PackageSource):
             packages[f"spec.data.sources.{name}"] = source.package.partition(".")[0]
@@ -145,6 +149,9 @@ def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[
             message = f"there is no Python package {package}, here or in {settings.data_root}"
             remedy = f"Install the distribution that brings it (perhaps `pip install {package}`), or mend the name."
             yield wrong(_CHECK, f"{path}: {key}", message, remedy)
+        elif key in named and (fault := find_code_fault(*named[key], settings.data_root)):
+            remedy = "Mend the name, or put the module there or below AIRLOOM_DATA_ROOT."
+            yield wrong(_CHECK, f"{path}: {key}", fault, remedy)
 
 
 if __name__ == "__main__":

@@ -68,3 +68,20 @@ def test_a_schemas_help_shows_nothing_that_only_airlooms_own_sources_need(capsys
         main(["schema", "--help"])
     assert "--kind" in (told := capsys.readouterr().out)
     assert "--publish" not in told
+
+
+def test_a_library_that_lacks_is_told_and_a_module_of_our_own_is_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [*sys.modules]:
+        if name.startswith("airloom.cli.doctor"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "airloom.diagnosis", None)
+    with pytest.raises(ModuleNotFoundError):
+        main(["doctor"])
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "airloom.cli.schema", raising=False)
+    monkeypatch.setitem(sys.modules, "argparse", None)
+    assert main(["schema"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"airloom schema: argparse is not installed in the environment of {sys.executable}; ")
