@@ -55,8 +55,8 @@ def infer_types(frame: pd.DataFrame, features: Sequence[str]) -> dict[str, Featu
             found[name] = "number"
         elif types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
             raise DataError(
-                f"feature {name!r} is a time ({column.dtype}); leave it out of train.features, or turn it into "
-                "numbers in data.query, such as hour(…) or epoch(…)"
+                f"feature {name!r} is a time ({column.dtype}); name it in data.timestamp or data.key, or list "
+                "train.features without it, or turn it into numbers in data.query, such as hour(…) or epoch(…)"
             )
         else:
             values = column.dropna()

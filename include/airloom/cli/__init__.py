@@ -17,7 +17,7 @@ from airloom.errors import AirloomError, MissingExtraError
 
 COMMANDS = {
     "init": "write a commented minimal pipeline that runs as it is",
-    "validate": "check pipeline files and the cluster file; shows every error at once",
+    "validate": "check pipeline files and the cluster file: their form, then the names in them",
     "render": "show the resolved spec, and the DAGs with their tasks",
     "schema": "print the JSON Schema of a pipeline file or a cluster file",
     "run": "run a pipeline's stages in order, without Airflow",

@@ -114,9 +114,10 @@ class LocalRun:
     def show_drift(self) -> bool:
         """`drift` is Airflow's own task; say what it would do."""
         asset = asset_uri(self.pipeline, "drift")
-        breached = bool(self.results["monitor"].facts.get("breached"))
-        text = f"in Airflow this updates {asset}, which starts a training" if breached else "no drift, nothing to start"
-        self.console.print(f"  {'drift':<9} {text}", highlight=False)
+        facts = self.results["monitor"].facts
+        starts = f"in Airflow this updates {asset}, which starts a training"
+        text = starts if facts.get("breached") else "nothing to start"
+        self.console.print(f"  {'drift':<9} {text}: {escape(str(facts.get('reason')))}", highlight=False)
         return True
 
     def print_summary(self) -> None:
@@ -170,6 +171,8 @@ def _format(result: StageResult) -> str:
         for name in ("rows", "train_rows", "model_version", "endpoint")
         if result.facts.get(name) is not None
     )
+    if lost := result.facts.get("rows_without_target"):
+        words.append(f"{lost} rows without a target left out")
     return ", ".join(words)
 
 

@@ -1,4 +1,4 @@
-"""`airloom validate`: checks pipeline files and the cluster file, and tells every error of every file at once.
+"""`airloom validate`: checks pipeline files and the cluster file: every error of each one's form, then of its names.
 
 The files alone: what they name of this machine, of servers and of Airflow is looked for by `airloom doctor`.
 """

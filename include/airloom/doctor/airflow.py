@@ -59,13 +59,16 @@ def check_ports(settings: Settings, environ: Mapping[str, str]) -> Diagnosis:
     try:
         read_state(settings.home)
     except ConfigError as error:
-        return wrong("ports", str(settings.home), str(error), "See the message.")
+        fault, _, remedy = str(error).partition(". ")
+        return wrong("ports", str(settings.home), fault, remedy)
     if addresses := find_addresses(settings, environ):
         return right("ports", str(settings.home), f"the embedded runtime runs: {addresses.airflow}")
     try:
         choose_addresses(environ)
     except ConfigError as error:
-        return wrong("ports", "AIRLOOM_…_PORT", str(error).removeprefix("nothing was started: "), "See the message.")
+        fault = str(error).removeprefix("nothing was started: ")
+        remedy = "Give each piece a port that is free, by its AIRLOOM_…_PORT; 0 is any that is."
+        return wrong("ports", "AIRLOOM_…_PORT", fault, remedy)
     return right("ports", str(settings.home), "the ports of the embedded runtime are free")
 
 
@@ -114,6 +117,7 @@ def _tell_no_airflow(message: str, environ: Mapping[str, str]) -> Diagnosis:
     remedy = describe_remedy(environ)
     if "AIRLOOM_AIRFLOW_BIN" in environ or not is_embedded(environ):
         return wrong(CHECK, "AIRLOOM_AIRFLOW_BIN", message, remedy)
+    remedy += " Where Airflow is one of your own, run `airloom doctor` in its environment too."
     return unchecked(CHECK, "AIRLOOM_AIRFLOW_BIN", f"{message}; `airloom run` needs none, `airloom up` does", remedy)
 
 

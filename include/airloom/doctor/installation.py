@@ -118,7 +118,8 @@ def check_sources(
             for found in _check_source(source, f"{path}: {key}", settings, environ):
                 # a batch arrives when it arrives: what is not there yet is no mistake of the pipeline's
                 late = found.check == "sources" and (isinstance(source, BatchesSource) or not key.startswith(_DATA))
-                yield _of_pods(found) if settings.runtime == "kubernetes" else _of_later(found) if late else found
+                of_pods = settings.runtime == "kubernetes" and found.check == "secrets"
+                yield _of_pods(found) if of_pods else _of_later(found) if late and found.verdict == "wrong" else found
         if spec.score and isinstance(database := getattr(spec.score.sink, "database", None), SecretRef):
             for found in _check_secret(database, f"{path}: spec.score.sink", environ):
                 yield _of_pods(found) if settings.runtime == "kubernetes" else found
@@ -135,9 +136,14 @@ def _of_later(found: Diagnosis) -> Diagnosis:
 def _check_source(source: Source, where: str, settings: Settings, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
     if isinstance(source, SqlSource) and isinstance(source.database, SecretRef):
         yield from _check_secret(source.database, where, environ)
-    if isinstance(source, SqlSource | PackageSource) or "://" in source.path:
-        return  # `libraries` looks for packages; addresses are the stage's to open
+    if isinstance(source, SqlSource | PackageSource):
+        return  # `libraries` looks for packages; what a query reads is the database's to say
     assert isinstance(source, CsvSource | ParquetSource | BatchesSource)
+    if settings.runtime == "kubernetes":
+        message = f"its pod reads {source.path} of its own disk, which was not looked into"
+        remedy = "See that a volume or the image has it, and AIRLOOM_DATA_ROOT of the cluster file's env is its folder."
+        yield unchecked("sources", where, message, remedy)
+        return
     pattern = str(settings.data_root / source.path)
     if not any(Path("/").glob(pattern.lstrip("/"))):
         remedy = "Put it there, mend the path, or set AIRLOOM_DATA_ROOT to the folder that paths start from."

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from airloom.diagnosis import Diagnosis, right, unchecked, wrong
+from airloom.doctor.code import find_code_fault
 from airloom.doctor.installation import load_pipelines
 from airloom.errors import format_install
 from airloom.settings import Settings, load_settings
@@ -155,7 +156,11 @@ def _check_names(path: Path, pipeline: Pipeline, folders: Iterable[Path], settin
 
 
 def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[Diagnosis]:
-    """Whether the packages that a pipeline names by hand are found; only their top is looked for, no code is run."""
+    """Whether the packages that a pipeline names by hand are found, and what it names of one's own; no code is run."""
+    named: dict[str, tuple[str, str]] = {}
+    if pipeline.spec.train.entrypoint:
+        module, _, function = pipeline.spec.train.entrypoint.partition(":")
+        named["spec.train.entrypoint"] = (module, function)
     for key, package in _list_packages(pipeline):
         beside = [settings.data_root / package, settings.data_root / f"{package}.py"]
         known = package in _BROUGHT or importlib.util.find_spec(package) is not None
@@ -163,6 +168,9 @@ def _check_code(path: Path, pipeline: Pipeline, settings: Settings) -> Iterator[
             message = f"there is no Python package {package}, here or in {settings.data_root}"
             remedy = f"Install the distribution that brings it (perhaps `pip install {package}`), or mend the name."
             yield wrong(_CHECK, f"{path}: {key}", message, remedy)
+        elif key in named and (fault := find_code_fault(*named[key], settings.data_root)):
+            remedy = "Mend the name, or put the module there or below AIRLOOM_DATA_ROOT."
+            yield wrong(_CHECK, f"{path}: {key}", fault, remedy)
 
 
 def _list_packages(pipeline: Pipeline) -> Iterator[tuple[str, str]]:

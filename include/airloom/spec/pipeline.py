@@ -103,7 +103,7 @@ class Train(Section):
     """Train a scikit-learn estimator, or run the user's own entry point."""
 
     target: str
-    """Column to predict."""
+    """Column to predict. Rows that have none are left out of the training and its holdout; the summary counts them."""
     task: Literal["classification", "regression"] = "classification"
     """What kind of prediction it is; metrics and monitoring go by it."""
     features: tuple[str, ...] = ()

@@ -11,11 +11,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 def _require_file(path: str) -> str:
     if not PurePosixPath(path).name or "\0" in path:  # empty, `.`, `/`: a folder, which is nothing to read or write
         raise ValueError(f"given {path!r}, which names no file; give a file's path, such as landing/rows.parquet")
+    scheme, address, _ = path.partition("://")
+    if address:  # only its scheme is shown: the rest may hold a password
+        raise ValueError(
+            f"given an address, {scheme}://…, and a stage opens files of its own disk only; give a path, and bring the "
+            "file there: a mounted folder or bucket, the image of pods, or a task before this one that copies it"
+        )
     return path
 
 
 FilePath = Annotated[str, AfterValidator(_require_file)]
-"""Of a file, below the data root unless it is absolute; or an address."""
+"""Of a file, below the data root unless it is absolute."""
 
 
 class _Place(BaseModel):
@@ -52,7 +58,7 @@ class SqlSource(_Place):
     query: str
     """DuckDB SQL."""
     database: FilePath | SecretRef | None = None
-    """A DuckDB database file (opened read-only) or connection string. Left out: in memory."""
+    """A DuckDB database file, opened read-only. Left out: in memory."""
 
 
 class PackageSource(_Place):

@@ -83,6 +83,7 @@ def _run(task: StageTask, outcome: StageOutcome) -> None:
         "code_digest": f"sha256:{code}" if code else None,
         "train_rows": len(training),
         "holdout_rows": len(holdout),
+        "rows_without_target": source["rows_without_target"],
     }
     if url := tracker.run_url(run.run_id, experiment):
         outcome.links["MLflow run"] = url
@@ -102,9 +103,10 @@ def _read_rows(task: StageTask) -> tuple[pd.DataFrame, dict[str, Any]]:
     if target not in rows.columns:
         raise DataError(f"there is no column {target!r} (train.target); there are: {', '.join(map(str, rows.columns))}")
     known = rows[rows[target].notna()]
-    if len(known) < len(rows):
-        log.info("%d rows without %s are left out", len(rows) - len(known), target)
-    return known, {"dataset_version": ingested.facts["dataset_version"], "uri": source.uri}
+    if lost := len(rows) - len(known):
+        log.info("%d rows without %s are left out", lost, target)
+    version = ingested.facts["dataset_version"]
+    return known, {"dataset_version": version, "uri": source.uri, "rows_without_target": lost}
 
 
 def _other_columns(task: StageTask, rows: pd.DataFrame) -> tuple[str, ...]:

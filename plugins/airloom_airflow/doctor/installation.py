@@ -54,6 +54,7 @@ def check_airflow(settings: Settings, *, started: bool, environ: Mapping[str, st
     database = check_database()
     yield database
     if database.verdict == "right":
+        yield from check_lost_bundles()
         yield from check_pools(settings, read_pools())
     if settings.runtime == "subprocess":
         yield check_stage_python(environ.get("AIRLOOM_STAGE_PYTHON"))
@@ -68,6 +69,29 @@ def check_bundles() -> Diagnosis:
         "Add {\"name\": \"airloom\", \"classpath\": \"airloom_airflow.bundles.PipelineDagBundle\", \"kwargs\": {}}, "
         "unless a file in the DAGs folder loads the pipelines.",
     )  # fmt: skip
+
+
+def check_lost_bundles() -> Iterator[Diagnosis]:
+    """Bundles whose DAGs Airflow's database has, and which the configured list lacks: it replaces Airflow's own."""
+    from sqlalchemy import select
+
+    from airloom_airflow.speedups.database import DagBundleModel, DagModel, create_session
+
+    listed = {str(bundle.get("name")) for ours in (True, False) for bundle in list_bundles(ours=ours)}
+    with create_session() as session:
+        active = {
+            str(name): bool(on) for name, on in session.execute(select(DagBundleModel.name, DagBundleModel.active))
+        }
+        with_dags = {str(name) for name in session.scalars(select(DagModel.bundle_name).distinct())}
+    for name in sorted(active.keys() - listed):
+        if active[name]:
+            message = f"Airflow's database has the active bundle {name}, which the list lacks: its DAGs go with it"
+            remedy = "Add its entry to the list; of Airflow's default, dags-folder, docs/bundles.md has it."
+            yield wrong("DAG bundles", SETTING, message, remedy)
+        elif name in with_dags:
+            message = f"Airflow's database has DAGs of the bundle {name}, which the list lacks: they are switched off"
+            remedy = "Add its entry to the list, or delete those DAGs (`airflow dags delete`) if they are to stay away."
+            yield unchecked("DAG bundles", SETTING, message, remedy)
 
 
 def check_database() -> Diagnosis:

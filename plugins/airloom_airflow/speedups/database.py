@@ -8,6 +8,7 @@ whether connections and variables are there that tasks will ask for.
 import os
 
 from airflow.models.dag import DagModel as DagModel
+from airflow.models.dagbundle import DagBundleModel as DagBundleModel
 from airflow.models.pool import Pool as Pool
 from airflow.utils.db import check_migrations as check_migrations
 from airflow.utils.session import create_session as create_session

@@ -235,8 +235,8 @@ SEEDS: dict[str, tuple[Callable[[World], Any], str, str, str]] = {
         lambda w: w.set(AIRLOOM_TRACKING_URI="sqlite:////dev/null/mlflow.db"),
         "MLflow", "/dev/null is no folder", "AIRLOOM_TRACKING_URI"
     ),
-    "runtime.json cut off": (cut_the_state_off, "ports", "runtime.json cannot be read", "See the message"),
-    "port taken": (take_a_port, "ports", "is in use by", "See the message"),
+    "runtime.json cut off": (cut_the_state_off, "ports", "runtime.json cannot be read", "remove the file"),
+    "port taken": (take_a_port, "ports", "is in use by", "AIRLOOM_…_PORT"),
     "Airflow missing": (
         lambda w: w.set(AIRLOOM_AIRFLOW_BIN="/nowhere/airflow"),
         "Airflow", "/nowhere/airflow is not there", "Set AIRLOOM_AIRFLOW_BIN"
@@ -339,6 +339,48 @@ def test_a_batch_that_has_not_arrived_is_not_checked(world: World) -> None:
     world.rewrite("{type: csv, path: rows.csv}", "{type: batches, path: landing/*.parquet}")
     (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict != "right")
     assert (found.check, found.verdict) == ("sources", "not checked")
+
+
+def test_an_environment_of_stages_alone_has_no_fault_for_want_of_airflow(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del world.environ["AIRLOOM_AIRFLOW_BIN"]
+    monkeypatch.setattr(sys, "prefix", str(world.folder / "stages"))
+    monkeypatch.setattr(sys, "executable", str(world.folder / "stages" / "bin" / "python"))
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.verdict != "right")
+    assert (found.check, found.verdict) == ("Airflow", "not checked")
+    assert "in its environment too" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "words"),
+    [
+        ("mine.training:fit", None),
+        ("mine.trainin:fit", "has no trainin"),
+        ("mine.training:fitt", "mine.training has no fitt; it has: FOREST, fit"),
+        ("mine.training.deep:fit", "mine.training is no package"),
+        ("mine.late:anything", None),
+    ],
+)
+def test_an_entry_point_is_looked_for_whole_and_not_run(world: World, entrypoint: str, words: str | None) -> None:
+    (world.folder / "mine").mkdir()
+    (world.folder / "mine" / "training.py").write_text('"""Mine."""\nFOREST = 1 / 0\ndef fit(): ...\n')
+    (world.folder / "mine" / "late.py").write_text("from elsewhere import *\n")
+    world.rewrite("estimator: sklearn.linear_model.Ridge", f'entrypoint: "{entrypoint}"')
+    wrongs = world.wrongs()
+    assert len(wrongs) == bool(words)
+    if words:
+        assert words in wrongs[0].message
+        assert wrongs[0].where == f"{world.pipeline}: spec.train.entrypoint"
+
+
+def test_files_of_pods_are_not_checked_though_one_of_the_name_is_here(world: World) -> None:
+    cluster = world.folder / "cluster.yaml"
+    cluster.write_text("apiVersion: airloom.io/v1\nkind: Cluster\nspec: {images: {cpu: r.example/cpu:1}}\n")
+    world.set(AIRLOOM_RUNTIME="kubernetes", AIRLOOM_CLUSTER_FILE=str(cluster))
+    (found,) = (diagnosis for diagnosis in examine(world.environ) if diagnosis.check == "sources")
+    assert (found.verdict, found.where) == ("not checked", f"{world.pipeline}: spec.data.sources.rows")
+    assert "a volume or the image" in found.remedy
 
 
 def test_stages_of_another_python_are_checked_by_that_one(world: World) -> None:

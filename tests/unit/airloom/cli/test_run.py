@@ -14,7 +14,9 @@ from airloom.embedded import processes
 from airloom.embedded.addresses import Addresses
 from airloom.embedded.state import RuntimeState, write_state
 from airloom.errors import PermanentError
-from airloom.protocol import ResultPointer
+from airloom.protocol import ResultPointer, StageResult
+from airloom.settings import load_settings
+from airloom.spec import load_pipeline
 
 TEXT = """\
 apiVersion: airloom.io/v1
@@ -121,3 +123,42 @@ def test_where_there_is_no_pipeline_init_is_named(
 ) -> None:
     run_without_a_file(home, monkeypatch)
     assert "holds no pipeline file; write one with `airloom init`" in capsys.readouterr().err
+
+
+def build_result(stage: str, **facts: Any) -> StageResult:
+    return StageResult(
+        team="credit", pipeline="loans", stage=stage, run_id="r", attempt=1, status="succeeded", facts=facts,
+        started_at="2026-01-01T00:00:00+00:00", ended_at="2026-01-01T00:00:01+00:00",
+    )  # fmt: skip
+
+
+def build_run(home: Path, result: StageResult) -> run.LocalRun:
+    file = home / "loans.yaml"
+    file.write_text(TEXT)
+    found = run.LocalRun(load_pipeline(file, None, None), load_settings(os.environ), {}, params={}, verbose=False)
+    found.results[result.stage] = result
+    return found
+
+
+@pytest.mark.parametrize(
+    ("breached", "words"), [(False, "nothing to start: there is no champion yet"), (True, "starts a training: ")]
+)
+def test_a_monitors_reason_is_told(home: Path, capsys: pytest.CaptureFixture[str], breached: bool, words: str) -> None:
+    build_run(home, build_result("monitor", breached=breached, reason="there is no champion yet")).show_drift()
+    out = capsys.readouterr().out
+    assert words in out
+    assert out.endswith("there is no champion yet\n")
+
+
+@pytest.mark.parametrize("lost", [30, 0])
+def test_rows_without_a_target_are_counted_in_the_summary(
+    home: Path, capsys: pytest.CaptureFixture[str], lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = build_result("train", train_rows=56, rows_without_target=lost)
+    monkeypatch.setattr(run, "launch_stage", lambda *_, **__: ResultPointer(
+        result_uri=(home / "result.json").as_uri(), digest="", status="succeeded"))  # fmt: skip
+    (home / "result.json").write_bytes(result.to_json())
+    assert build_run(home, result).run_stage("train")
+    out = capsys.readouterr().out
+    assert "train rows 56" in out
+    assert ("30 rows without a target left out" in out) == bool(lost)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from airloom.cli.validate import find_pod_faults
 from airloom.errors import ConfigError, SpecError
 from airloom.spec.cluster import Cluster, Connection, Profile, load_cluster
 
@@ -259,7 +260,11 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 
 def test_the_readmes_cluster_file_is_one(tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL | re.MULTILINE)
-    [text] = [block for block in blocks if "kind: Cluster" in block]
+    text, of_data = [block for block in blocks if "kind: Cluster" in block]
+    (tmp_path / "data.yaml").write_text(of_data)
+    [container] = load_cluster(tmp_path / "data.yaml").profiles["cpu-small"].podTemplate["spec"]["containers"]
+    assert container["volumeMounts"][0]["mountPath"] == load_cluster(tmp_path / "data.yaml").env["AIRLOOM_DATA_ROOT"]
+    assert not find_pod_faults(tmp_path / "data.yaml", load_cluster(tmp_path / "data.yaml"))
     (tmp_path / "cluster.yaml").write_text(text)
     cluster = load_cluster(tmp_path / "cluster.yaml")
     assert cluster.for_stage("research", "gpu-large")[0].provider == "eks-karpenter"

@@ -10,8 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, insert
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
 
+from airloom_airflow.doctor import installation
 from airloom_airflow.doctor.installation import check_requirements, check_stage_python
+from airloom_airflow.speedups import database
 
 
 def examine(folder: Path, database: str, bundles: list[dict[str, object]]) -> dict[str, dict[str, str]]:
@@ -72,3 +77,31 @@ def test_a_stages_python_that_will_not_do_is_told(python: str | None, words: str
     found = check_stage_python(python)
     assert found.verdict == "wrong"
     assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("active", "dags", "listed", "verdicts"),
+    [
+        (True, ["billing"], [], ["wrong"]),
+        (False, ["billing"], [], ["not checked"]),
+        (False, [], [], []),
+        (True, ["billing"], ["dags-folder"], []),
+    ],
+)
+def test_a_bundle_that_the_list_lacks_is_told(
+    monkeypatch: pytest.MonkeyPatch, active: bool, dags: list[str], listed: list[str], verdicts: list[str]
+) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    database.DagBundleModel.metadata.create_all(
+        engine, [database.DagBundleModel.__table__, database.DagModel.__table__]
+    )
+    monkeypatch.setattr(database, "create_session", lambda: Session(engine))
+    with Session(engine) as session:
+        session.execute(insert(database.DagBundleModel).values(name="dags-folder", active=active))
+        for dag_id in dags:
+            session.add(database.DagModel(dag_id=dag_id, bundle_name="dags-folder"))
+        session.commit()
+    monkeypatch.setattr(installation, "list_bundles", lambda *, ours: [] if ours else [{"name": n} for n in listed])
+    found = list(installation.check_lost_bundles())
+    assert [each.verdict for each in found] == verdicts
+    assert all("dags-folder" in each.message for each in found)
