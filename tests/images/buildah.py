@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -43,20 +44,26 @@ class Buildah:
     ) -> None:
         """Build a Dockerfile, with the registry, certificates and package cache of this machine lent to the build.
 
-        They are build arguments of its first stage and mounts: none of them is in the image.
+        They are build arguments of its first stage and mounts, over folders that every base has: of a mount that a
+        layer has no place for, it would keep the place. So none of them is in the image.
         """
         cache = _package_cache()
         cache.mkdir(parents=True, exist_ok=True)
         given = dict(arguments)
         given.update({name: os.environ[name] for name in _REGISTRY_VARIABLES if os.environ.get(name)})
-        lent = ["--volume", f"{cache}:/root/.cache/uv"]
-        if _CERTIFICATES.exists():
-            lent += ["--volume", f"{_CERTIFICATES}:/run/certificates.pem:ro"]
-            given.update(PIP_CERT="/run/certificates.pem", SSL_CERT_FILE="/run/certificates.pem")
-        options = [f"--build-arg={name}={value}" for name, value in given.items()]
-        if target:
-            options.append(f"--target={target}")
-        self._run("bud", *_HOW, "--layers", *lent, *options, "--file", dockerfile, "--tag", reference, context)
+        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="lent.") as name:
+            home, run_folder = Path(name, "root"), Path(name, "run")
+            (home / ".cache" / "uv").mkdir(parents=True)
+            run_folder.mkdir()
+            lent = [f"{home}:/root", f"{cache}:/root/.cache/uv", f"{run_folder}:/run"]
+            if _CERTIFICATES.exists():
+                shutil.copy(_CERTIFICATES, run_folder / "certificates.pem")
+                given.update(PIP_CERT="/run/certificates.pem", SSL_CERT_FILE="/run/certificates.pem")
+            options = [f"--volume={mount}" for mount in lent]
+            options += [f"--build-arg={name}={value}" for name, value in given.items()]
+            if target:
+                options.append(f"--target={target}")
+            self._run("bud", *_HOW, "--layers", *options, "--file", dockerfile, "--tag", reference, context)
 
     def prune(self) -> None:
         """Forget the layers that no named image stands on."""

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.local.programs import run
 from tests.images.buildah import Buildah
 from tests.images.builder import IMAGES, ROOT, build_archive, build_image, image_cache
 from tests.images.container import Container
+from tests.unit.airloom_airflow.git_remote import GitRemote
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -25,8 +27,10 @@ COMMANDS = {
 """What an image's own command does without a cluster."""
 LIMITS = {"serve": 700, "stage-trivial": 200}
 """Megabytes."""
+PROGRAMS = {"airflow": ("git", "ssh")}
+"""What of an image's programs the others may not have: Airflow's git bundles call them."""
 FORBIDDEN = """
-for program in cc gcc g++ clang make ld pip pip3 uv git curl wget; do
+for program in cc gcc g++ clang make ld pip pip3 uv curl wget "$@"; do
     command -v $program && exit 1
 done
 find / -xdev \\( -name .cache -o -name uv_cache.json \\) 2>/dev/null | grep . && exit 2
@@ -62,7 +66,8 @@ def test_it_runs_as_nobody_on_a_read_only_root_without_a_network(container: Cont
 
 
 def test_it_holds_no_compiler_no_cache_no_test_and_nothing_of_the_builder(container: Container, name: str) -> None:
-    found = container.run("sh", "-c", FORBIDDEN)
+    others = {program for owner, programs in PROGRAMS.items() if owner != name for program in programs}
+    found = container.run("sh", "-c", FORBIDDEN, "sh", *sorted(others))
     assert found.returncode == 0, found.stdout
     document = str(container.document)
     assert "certificates.pem" not in document
@@ -82,6 +87,23 @@ def test_it_is_no_larger_than_it_must(name: str) -> None:
     megabytes = build_image(name).stat().st_size / 1e6
     print(f"{name}: {megabytes:.0f} MB (limit {LIMITS.get(name, '-')})")
     assert megabytes < LIMITS.get(name, 2500)
+
+
+@pytest.mark.parametrize("name", ["airflow"], indirect=True)
+def test_airflows_git_bundle_brings_a_repository(container: Container, tmp_path: Path) -> None:
+    """As a worker finds it: nobody's home, a root that is read only, a fresh disk."""
+    remote = GitRemote(tmp_path / "remote")
+    commit = remote.commit({"ops/small.yaml": "kind: Pipeline"})
+    script = (
+        "from airflow.providers.git.bundles.git import GitDagBundle\n"
+        f"bundle = GitDagBundle(name='git', tracking_ref='main', repo_url='/remote', version='{commit}')\n"
+        "bundle.initialize()\n"
+        "print((bundle.path / 'pipelines/ops/small.yaml').read_text())\n"
+    )
+    run("chown", "-R", container.config["User"], remote.folder)  # git trusts no other's repository on its own disk
+    told = container.run("python", "-c", script, mounts={"/remote": remote.folder})
+    assert told.stdout.splitlines()[-1:] == ["kind: Pipeline"], told.stdout
+    assert container.run("ssh", "-V").stdout.startswith("OpenSSH")
 
 
 @pytest.mark.parametrize("name", ["serve"], indirect=True)
