@@ -155,8 +155,8 @@ bench-scale: setup $(VENV)/executors/.ready ## Two thousand pods at once, on nod
 
 .PHONY: lock clean
 lock: $(UV) ## Make the lock files anew
-	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd $(LOCK) --no-emit-package airloom -o ../requirements.txt
-	cd include && ../$(UV) pip compile --quiet pyproject.toml --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
+	cd plugins && ../$(UV) pip compile --quiet pyproject.toml --extra statsd --extra postgres $(LOCK) --no-emit-package airloom -o ../requirements.txt
+	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-cpu/requirements.in --extra embedded $(LOCK) -o ../docker/stage-cpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../tests/images/stage-trivial/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/stage-gpu/requirements.in --extra embedded -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/stage-gpu/requirements.txt
 	cd include && ../$(UV) pip compile --quiet pyproject.toml ../docker/serve/requirements.in --extra serving --extra feast --extra scikit-learn --extra s3 --extra obstore --override ../docker/serve/overrides.txt -c ../docker/stage-cpu/requirements.txt $(LOCK) -o ../docker/serve/requirements.txt

@@ -14,8 +14,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 OWN = {"airloom", "airloom-airflow"}
 LOCKS = {
-    "requirements.txt": ("include/pyproject.toml", "plugins/pyproject.toml", "plugins/pyproject.toml[statsd]"),
-    "docker/stage-cpu/requirements.txt": ("include/pyproject.toml[embedded]",),
+    "requirements.txt": (
+        "include/pyproject.toml",
+        "plugins/pyproject.toml",
+        "plugins/pyproject.toml[statsd]",
+        "plugins/pyproject.toml[postgres]",
+    ),
+    "docker/stage-cpu/requirements.txt": ("include/pyproject.toml[embedded]", "docker/stage-cpu/requirements.in"),
     "docker/stage-gpu/requirements.txt": ("include/pyproject.toml[embedded]", "docker/stage-gpu/requirements.in"),
     "docker/serve/requirements.txt": (
         "include/pyproject.toml[serving]",
