@@ -12,6 +12,7 @@ fi
 if [ "$(id -u)" = 0 ]; then
     install -d -o postgres -g postgres -m 0700 "$PGDATA"
     chown -R postgres:postgres "$PGDATA"
+    install -d -o postgres -g postgres -m 3777 /var/run/postgresql
     exec setpriv --reuid=postgres --regid=postgres --clear-groups "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
@@ -46,7 +47,10 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     unset PGHOST
     pg_ctl -D "$PGDATA" -m fast -w stop
 fi
-case " $* " in
-    *listen_addresses*) exec "$@" ;;
-    *) exec "$@" -c 'listen_addresses=*' ;;
-esac
+sockets=/var/run/postgresql
+if [ ! -w "$sockets" ]; then
+    sockets=/tmp
+fi
+program=$1
+shift
+exec "$program" -c 'listen_addresses=*' -c "unix_socket_directories=$sockets" "$@"
