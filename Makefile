@@ -75,7 +75,7 @@ status: setup ## What runs, and where
 test: test-stages test-airflow ## The fast tests: unit, contracts, scenarios, and a real DAG run from end to end
 
 test-stages: setup
-	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/executors --ignore tests/images tests
+	OMP_NUM_THREADS=1 $(STAGES)/pytest $(PYTEST_ARGS) --ignore tests/unit/airloom_airflow --ignore tests/dag_runs --ignore tests/cluster --ignore tests/executors --ignore tests/images --ignore tests/compose tests
 
 test-airflow: setup
 	$(AIRFLOW)/pytest $(PYTEST_ARGS) tests/unit/airloom_airflow tests/dag_runs
@@ -123,6 +123,10 @@ test-images: setup ## The tests of the images, built and run for real (root, Deb
 
 test-reproducible-images: setup ## Each image built a second time, to the same bytes
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/images/test_images.py::test_the_same_inputs_give_the_same_bytes
+
+.PHONY: test-compose
+test-compose: setup ## docker-compose.yaml brought up whole on a Docker engine of its own (root, Debian, Go)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/compose
 
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
