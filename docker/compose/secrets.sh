@@ -28,3 +28,9 @@ for name in ADMIN_PASSWORD API_SECRET_KEY JWT_SECRET S3_SECRET_KEY POSTGRES_PASS
 done
 add AIRLOOM_FERNET_KEY "$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
 echo "$made secrets made in $file"
+# No secret, but as new on each server: who may speak to the Docker engine, for docker/compose/containers.yaml.
+socket=$(sed -n 's/^AIRLOOM_DOCKER_SOCKET=//p' "$file" | tail -n 1)
+socket=${socket:-/var/run/docker.sock}
+if [ -S "$socket" ]; then
+    add AIRLOOM_DOCKER_GROUP "$(stat -c %g "$socket")"
+fi

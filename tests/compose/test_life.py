@@ -47,6 +47,7 @@ def project(engine: Engine, images: dict[str, Path], tmp_path_factory: pytest.Te
     copy_files(folder)
     made = Project(folder, engine.environ)
     land_flights(folder / "data", tmp_path_factory.mktemp("world"))
+    made.set(AIRLOOM_DOCKER_SOCKET=engine.environ["DOCKER_HOST"].removeprefix("unix://"))
     made.run(SECRETS)
     name_images(made, {name: engine.load(archive) for name, archive in images.items()})
     try:
@@ -201,6 +202,21 @@ def test_what_dies_is_started_again(project: Project, engine: Engine, service: s
         return now["StartedAt"] != before["StartedAt"] and now.get("Health", {}).get("Status") == "healthy"
 
     wait_until(is_back, f"{service} is healthy again", 180)
+
+
+def test_with_one_setting_each_stage_has_a_container_of_its_own(project: Project, engine: Engine) -> None:
+    project.set(COMPOSE_FILE="docker-compose.yaml:docker/compose/containers.yaml")
+    bring_up(project)
+    started = time.time()
+    run_id = project.api.trigger(TRAIN, {})
+    run = project.api.wait_for_run(TRAIN, run_id, 400)
+    assert run["state"] == "success", tell_failure(project, TRAIN, run_id)
+    print(f"training with stages in containers: {time.time() - started:.0f} s")
+    asked = ("--since", f"{started:.0f}", "--until", f"{time.time():.0f}", "--filter", "label=io.airloom.stage")
+    events = engine.docker("events", *asked, "--format", '{{.Action}} {{index .Actor.Attributes "io.airloom.stage"}}')
+    names = {task["task_id"] for task in project.api.task_instances(TRAIN, run_id)}
+    assert {line.split()[1] for line in events.splitlines() if line.startswith("start ")} == names
+    assert engine.docker("ps", "--all", "--quiet", "--filter", "label=io.airloom.stage") == ""
 
 
 def test_down_leaves_only_volumes_and_up_finds_everything_again(project: Project, engine: Engine) -> None:
