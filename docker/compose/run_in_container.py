@@ -123,6 +123,7 @@ def run(arguments: list[str]) -> int:
     """
     own = read("GET", f"/containers/{socket.gethostname()}/json")
     made = read("POST", "/containers/create", describe(own, arguments, dict(os.environ)))["Id"]
+    print(f"stage {arguments[0]} runs in the container {made[:12]}", flush=True)
     try:
         read("POST", f"/containers/{made}/start")
         relay(ask("GET", f"/containers/{made}/logs?follow=1&stdout=1&stderr=1"), sys.stdout.buffer)

@@ -207,15 +207,13 @@ def test_what_dies_is_started_again(project: Project, engine: Engine, service: s
 def test_with_one_setting_each_stage_has_a_container_of_its_own(project: Project, engine: Engine) -> None:
     project.set(COMPOSE_FILE="docker-compose.yaml:docker/compose/containers.yaml")
     bring_up(project)
-    started = time.time()
+    started = time.monotonic()
     run_id = project.api.trigger(TRAIN, {})
     run = project.api.wait_for_run(TRAIN, run_id, 400)
     assert run["state"] == "success", tell_failure(project, TRAIN, run_id)
-    print(f"training with stages in containers: {time.time() - started:.0f} s")
-    asked = ("--since", f"{started:.0f}", "--until", f"{time.time():.0f}", "--filter", "label=io.airloom.stage")
-    events = engine.docker("events", *asked, "--format", '{{.Action}} {{index .Actor.Attributes "io.airloom.stage"}}')
-    names = {task["task_id"] for task in project.api.task_instances(TRAIN, run_id)}
-    assert {line.split()[1] for line in events.splitlines() if line.startswith("start ")} == names
+    print(f"training with stages in containers: {time.monotonic() - started:.0f} s")
+    for task_id in (task["task_id"] for task in project.api.task_instances(TRAIN, run_id)):
+        assert f"stage {task_id} runs in the container " in project.api.task_log(TRAIN, run_id, task_id)
     assert engine.docker("ps", "--all", "--quiet", "--filter", "label=io.airloom.stage") == ""
 
 
