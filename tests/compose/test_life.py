@@ -214,7 +214,8 @@ def test_with_one_setting_each_stage_has_a_container_of_its_own(project: Project
     print(f"training with stages in containers: {time.monotonic() - started:.0f} s")
     for task_id in (task["task_id"] for task in project.api.task_instances(TRAIN, run_id)):
         assert f"stage {task_id} runs in the container " in project.api.task_log(TRAIN, run_id, task_id)
-    assert engine.docker("ps", "--all", "--quiet", "--filter", "label=io.airloom.stage") == ""
+    left = ("ps", "--all", "--quiet", "--filter", "label=io.airloom.stage")
+    wait_until(lambda: not engine.docker(*left), "the promotion's stages too have ended, and no container stays", 120)
 
 
 def test_down_leaves_only_volumes_and_up_finds_everything_again(project: Project, engine: Engine) -> None:
