@@ -129,6 +129,10 @@ test-dist: setup ## The wheels, installed by pip into empty environments (from t
 test-chart: setup ## The Helm chart: rendered with every preset, then installed and upgraded on a real cluster (root, Debian, Go)
 	$(STAGES)/pytest $(PYTEST_ARGS) tests/chart
 
+.PHONY: test-compose
+test-compose: setup ## docker-compose.yaml brought up whole on a Docker engine of its own (root, Debian, Go)
+	$(STAGES)/pytest $(PYTEST_ARGS) tests/compose
+
 .PHONY: check format
 check: setup ## Lint, types, architecture, schemas, docs and locks
 	$(STAGES)/ruff check .

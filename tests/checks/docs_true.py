@@ -25,7 +25,7 @@ from airloom.cli import COMMANDS
 from airloom.spec import cluster, orchestration, parameters, pipeline, sources
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("include", "plugins", "docker", "Makefile", ".ci", "tests/cluster")
+SOURCES = ("include", "plugins", "docker", "docker-compose.yaml", "Makefile", ".ci", "tests/cluster")
 INCLUDE = re.compile(r"<!-- include: (?P<path>\S+) -->\n(?P<block>\n*```\w*\n(?P<text>.*?)```\n)?", re.DOTALL)
 GENERATED = re.compile(r"<!-- generated: (?P<name>\S+) -->\n(?P<text>.*?)<!-- /generated -->\n", re.DOTALL)
 ENVIRONMENT = "docs/environment.md"
