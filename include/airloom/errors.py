@@ -6,7 +6,6 @@ met (its adapter) and chained.
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import sys
 from collections.abc import Iterable
@@ -84,9 +83,13 @@ class MissingExtraError(ConfigError):
 def format_install(extra: str) -> str:
     """The shell command that brings an extra of the `airloom` dist (or some, with commas) to this environment.
     Airflow's is no place for it, as their libraries conflict: there it is said for the environment of stages."""
-    if importlib.util.find_spec("airloom_airflow"):
-        return f"python -m pip install 'airloom[{extra}]', in the environment of stages: this one is Airflow's"
-    return f"{shlex.quote(sys.executable)} -m pip install 'airloom[{extra}]'"
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to load, and errors are loaded always
+
+    try:
+        distribution("airloom-airflow")
+    except PackageNotFoundError:
+        return f"{shlex.quote(sys.executable)} -m pip install 'airloom[{extra}]'"
+    return f"python -m pip install 'airloom[{extra}]', in the environment of stages: this one is Airflow's"
 
 
 class DataError(PermanentError):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 
 import pytest
 
@@ -19,9 +17,7 @@ def test_the_command_is_of_this_environments_python(monkeypatch: pytest.MonkeyPa
 
 
 def test_airflows_environment_is_not_to_be_filled_with_what_conflicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    airflow_side = ModuleType("airloom_airflow")
-    airflow_side.__spec__ = ModuleSpec("airloom_airflow", None)
-    monkeypatch.setitem(sys.modules, "airloom_airflow", airflow_side)
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: name)
     assert format_install("feast") == (
         "python -m pip install 'airloom[feast]', in the environment of stages: this one is Airflow's"
     )

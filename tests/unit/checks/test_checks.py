@@ -34,6 +34,7 @@ def tree(tmp_path: Path) -> Path:
     )
     (tmp_path / "tests/requirements.in").write_text("pytest>=8  # tests\n")
     (tmp_path / "requirements.txt").write_text(f"rich==14.1 \\\n    {HASH}\n")
+    (tmp_path / "docker/stage-cpu/requirements.in").write_text("")
     (tmp_path / "docker/stage-cpu/requirements.txt").write_text(f"rich==14.1 {HASH}\nduckdb==2.0 {HASH}\n")
     (tmp_path / "tests/bench/requirements.in").write_text("dag-factory==1.1.0\n")
     (tmp_path / "tests/bench/requirements.txt").write_text(f"dag-factory==1.1.0 {HASH}\nrich==14.1 {HASH}\n")
