@@ -92,6 +92,7 @@ def describe(own: dict[str, Any], arguments: list[str], environ: dict[str, str])
             "Mounts": mounts,
             "NetworkMode": network,
             "PidMode": f"container:{own['Id']}",
+            "AutoRemove": True,  # also where nobody is left here to take it away
             "ReadonlyRootfs": True,
             "Tmpfs": {"/tmp": ""},
             "CapDrop": ["ALL"],
@@ -125,11 +126,16 @@ def run(arguments: list[str]) -> int:
     made = read("POST", "/containers/create", describe(own, arguments, dict(os.environ)))["Id"]
     print(f"stage {arguments[0]} runs in the container {made[:12]}", flush=True)
     try:
+        # Both are asked before it starts: it is gone, of itself, as soon as it has ended.
+        written = ask("POST", f"/containers/{made}/attach?stream=1&stdout=1&stderr=1")
+        ended = ask("POST", f"/containers/{made}/wait?condition=removed")
         read("POST", f"/containers/{made}/start")
-        relay(ask("GET", f"/containers/{made}/logs?follow=1&stdout=1&stderr=1"), sys.stdout.buffer)
-        status = int(read("POST", f"/containers/{made}/wait")["StatusCode"])
-        if read("GET", f"/containers/{made}/json")["State"]["OOMKilled"]:
-            print("the stage wanted more memory than AIRLOOM_STAGES_MEMORY gives it", flush=True)
+        relay(written, sys.stdout.buffer)
+        status = int(json.loads(ended.read())["StatusCode"])
+        if status == 128 + signal.SIGKILL:
+            print(
+                "the stage was killed: by hand, or it wanted more memory than AIRLOOM_STAGES_MEMORY gives", flush=True
+            )
         return status
     except SystemExit:
         with contextlib.suppress(EngineError):

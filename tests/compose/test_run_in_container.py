@@ -65,7 +65,7 @@ def test_a_stage_sees_what_the_scheduler_sees_but_for_the_engine(program: Module
 def test_a_stage_has_the_limits_that_are_set_and_ends_with_the_scheduler(program: ModuleType) -> None:
     host = program.describe(OWN, ["train"], ENVIRON)["HostConfig"]
     assert (host["NanoCpus"], host["Memory"]) == (1_500_000_000, 4 * 2**30)
-    assert host["PidMode"] == "container:abc"
+    assert (host["PidMode"], host["AutoRemove"]) == ("container:abc", True)
 
 
 def test_both_streams_of_a_stage_are_passed_on(program: ModuleType) -> None:
