@@ -19,8 +19,7 @@ def test_the_bundles_configurations_are_ones_that_airflow_takes(database, block,
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(json.loads(block)))
     monkeypatch.setenv("AIRFLOW_CONN_PIPELINES", json.dumps({"conn_type": "git", "host": "https://git.example/models"}))
     storage(tmp_path)
-    [bundle] = DagBundlesManager().get_all_dag_bundles()
-    assert bundle.name == "airloom"
+    assert [bundle.name for bundle in DagBundlesManager().get_all_dag_bundles()] == ["dags-folder", "airloom"]
 
 
 def test_the_loader_file_works(pipelines, tmp_path):
