@@ -152,7 +152,8 @@ class GitPipelineDagBundle(BaseDagBundle):
     def _clone_from_disk(self) -> bool:
         """Whether the run's commit is checked out here, now or before: without the remote, where the disk has it."""
         bare, place = self._repository.bare_repo_path, self._repository.repo_path
-        if place.exists() or not self.version or self._repository.submodules or self._repository.sparse_dirs:
+        partial = any(getattr(self._repository, name, None) for name in ("submodules", "sparse_dirs"))  # not in 3.1
+        if place.exists() or not self.version or partial:
             return place.exists() and bool(self.version)
         if not bare.is_dir() or not _has_commit(bare, self.version):
             return False
