@@ -34,6 +34,14 @@ OWN: dict[str, Any] = {
 }
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program, as whoever launches a stage starts it."""
+    environ = {"AIRLOOM_STAGE_LAUNCHER": str(os.getpid())}
+    return subprocess.run(
+        [sys.executable, PROGRAM, *arguments], env=environ, capture_output=True, text=True, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
     spec = importlib.util.spec_from_file_location("run_in_container", PROGRAM)
@@ -77,24 +85,12 @@ def test_both_streams_of_a_stage_are_passed_on(program: ModuleType) -> None:
 def test_where_there_is_no_engine_the_stage_is_to_be_tried_again() -> None:
     if os.path.exists("/var/run/docker.sock"):  # noqa: PTH110
         pytest.skip("this machine has an engine of its own")
-    told = subprocess.run(
-        [sys.executable, PROGRAM, "-m", "airloom.stages", "train"],
-        env={"AIRLOOM_STAGE_LAUNCHER": str(os.getpid())},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = run("-m", "airloom.stages", "train")
     assert told.returncode == 75
     assert "the Docker engine does not answer at /var/run/docker.sock" in told.stderr
 
 
 def test_nothing_but_a_stage_is_run() -> None:
-    told = subprocess.run(
-        [sys.executable, PROGRAM, "-c", "print()"],
-        env={"AIRLOOM_STAGE_LAUNCHER": str(os.getpid())},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = run("-c", "print()")
     assert told.returncode == 2
     assert "and nothing else" in told.stderr

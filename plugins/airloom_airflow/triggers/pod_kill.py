@@ -66,36 +66,36 @@ async def end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: boo
     Errors:
         OSError, TimeoutError, aiohttp.ClientError: the API server refused, or is away.
     """
-    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)):
-        return await asyncio.wait_for(_end_pod(place, task, stage, shared=shared), _KILL_SECONDS)
+    async with share_client(place.connection) as client:  # one for all, those that wait for their turn too
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)):
+            return await asyncio.wait_for(_end_pod(client, place, task, stage, shared=shared), _KILL_SECONDS)
 
 
-async def _end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: bool) -> bool:
-    async with share_client(place.connection) as client:
-        pod = await _read_pod(client, place)
-        if pod is None:
-            return False
-        stages = pod["metadata"].get("annotations", {}).get(STAGES_ANNOTATION, "").split() if shared else []
-        try:
-            states = await sync_to_async(read_states)(task, sorted({task.task_id, *stages}))
-        except Exception as error:
-            log.warning(
-                "pod %s stays: Airflow cannot be asked what became of its task (%s). If nobody waits for it, the "
-                "janitor takes it away.", place.name, error,
-            )  # fmt: skip
-            return False
-        state = states.get(task.key, "removed")
-        others = [states.get(name) for name in stages if name != task.task_id]
-        if state in _GOING_ON:
-            abandoned = not await _has_answered(client, place, stage, shared=shared)
-        else:
-            abandoned = is_abandoned(state, others)
-        if not abandoned:
-            log.info("pod %s stays: its task is %s, and goes on with it", place.name, state)
-            return False
-        await client.delete_pod(place.namespace, place.name, place.uid)
-        log.info("pod %s is deleted: its task is %s, and nobody waits for it any more", place.name, state)
-        return True
+async def _end_pod(client: ClusterClient, place: PodPlace, task: WaitingTask, stage: str, *, shared: bool) -> bool:
+    pod = await _read_pod(client, place)
+    if pod is None:
+        return False
+    stages = pod["metadata"].get("annotations", {}).get(STAGES_ANNOTATION, "").split() if shared else []
+    try:
+        states = await sync_to_async(read_states)(task, sorted({task.task_id, *stages}))
+    except Exception as error:
+        log.warning(
+            "pod %s stays: Airflow cannot be asked what became of its task (%s). If nobody waits for it, the "
+            "janitor takes it away.", place.name, error,
+        )  # fmt: skip
+        return False
+    state = states.get(task.key, "removed")
+    others = [states.get(name) for name in stages if name != task.task_id]
+    if state in _GOING_ON:
+        abandoned = not await _has_answered(client, place, stage, shared=shared)
+    else:
+        abandoned = is_abandoned(state, others)
+    if not abandoned:
+        log.info("pod %s stays: its task is %s, and goes on with it", place.name, state)
+        return False
+    await client.delete_pod(place.namespace, place.name, place.uid)
+    log.info("pod %s is deleted: its task is %s, and nobody waits for it any more", place.name, state)
+    return True
 
 
 def is_abandoned(state: str | None, others: Collection[str | None]) -> bool:
