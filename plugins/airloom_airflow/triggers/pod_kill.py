@@ -66,9 +66,9 @@ async def end_pod(place: PodPlace, task: WaitingTask, stage: str, *, shared: boo
     Errors:
         OSError, TimeoutError, aiohttp.ClientError: the API server refused, or is away.
     """
-    async with share_client(place.connection) as client:  # one for all, those that wait for their turn too
-        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)):
-            return await asyncio.wait_for(_end_pod(client, place, task, stage, shared=shared), _KILL_SECONDS)
+    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE))
+    async with share_client(place.connection) as client, turns:  # one client for those too that wait for their turn
+        return await asyncio.wait_for(_end_pod(client, place, task, stage, shared=shared), _KILL_SECONDS)
 
 
 async def _end_pod(client: ClusterClient, place: PodPlace, task: WaitingTask, stage: str, *, shared: bool) -> bool:
